@@ -29,20 +29,18 @@ def thread_count(n_jobs: int | None) -> int:
     return max(1, (cores or 1) + 1 + int(n_jobs or -1))
 
 
-def for_each(function: Callable[[Block], object], blocks: Iterable[Block], n_threads: int) -> None:
+def for_each(
+    function: Callable[[Block], Iterable | None], blocks: Iterable[Block], n_threads: int
+) -> None:
     """Call ``function(block)`` for every block on ``n_threads`` threads, the caller's among them.
 
-    Blocks are handed out one at a time, so uneven ones balance. The first exception, a
-    KeyboardInterrupt in the caller included, stops every thread after its current block and
-    is raised here once all have ended.
+    Blocks are handed out one at a time, so uneven ones balance. A function whose blocks take
+    long is a generator, and yields between its steps. The first exception, a KeyboardInterrupt
+    in the caller included, stops every thread after its current step and is raised here once
+    all have ended.
     """
     pending = list(blocks)
-    n_threads = min(n_threads, len(pending))
-    if n_threads <= 1:
-        for block in pending:
-            function(block)
-        return
-
+    n_threads = max(1, min(n_threads, len(pending)))
     pending.reverse()  # list.pop() takes from the end, and is atomic under the GIL
     failures: list[BaseException] = []
 
@@ -53,7 +51,9 @@ def for_each(function: Callable[[Block], object], blocks: Iterable[Block], n_thr
                     block = pending.pop()
                 except IndexError:
                     return
-                function(block)
+                for _ in function(block) or ():
+                    if failures:
+                        return
         except BaseException as failure:
             failures.append(failure)
 

@@ -1,0 +1,98 @@
+/* AVX-512 with VNNI: 32 registers, 24 of them accumulators.
+ *
+ * Limits: the dot does 64 multiply-adds an instruction (vpdpbusd), the SAD 64 absolute
+ * differences in two (vpsadbw and an add), a float tile 16 elements in three. */
+#include <immintrin.h>
+
+#include "common.h"
+
+#define LEVEL avx512
+#define LEVEL_NAME "avx512"
+
+/* Pins an accumulator to its register after each step. Left alone, GCC 12 computes all the
+ * products of a step first, runs out of registers and spills: half the speed. */
+static ALWAYS_INLINE __m512i in_register(__m512i sum)
+{
+    __asm__("" : "+v"(sum));
+    return sum;
+}
+
+#define TILE dot_u8
+#define TILE_QUERIES 12
+#define TILE_VECTORS 2
+#define TILE_LANES 16
+#define TILE_GROUP 4
+#define ROW uint8_t
+#define QUERY int8_t
+#define SCORE int32_t
+#define VECTOR __m512i
+#define LOAD(p) _mm512_load_si512(p)
+#define BROADCAST(p) _mm512_set1_epi32(load_i32(p))
+#define ZERO() _mm512_setzero_si512()
+#define STEP(sum, rows, query) in_register(_mm512_dpbusd_epi32(sum, rows, query))
+#define STORE(p, sum) _mm512_store_si512(p, _mm512_add_epi32(sum, sum))
+#include "tile.h"
+
+#define TILE sad_u8
+#define TILE_QUERIES 12
+#define TILE_VECTORS 2
+#define TILE_LANES 8
+#define TILE_GROUP 8
+#define ROW uint8_t
+#define QUERY uint8_t
+#define SCORE int32_t
+#define VECTOR __m512i
+#define LOAD(p) _mm512_load_si512(p)
+#define BROADCAST(p) _mm512_set1_epi64(load_i64(p))
+#define ZERO() _mm512_setzero_si512()
+#define STEP(sum, rows, query) _mm512_add_epi64(sum, _mm512_sad_epu8(rows, query))
+#define STORE(p, sum) _mm256_store_si256((__m256i *)(p), _mm512_cvtepi64_epi32(sum))
+#include "tile.h"
+
+#define SELECT select_i32
+#define SELECT_LANES 16
+#define SCORE int32_t
+#define VECTOR __m512i
+#define LOAD(p) _mm512_load_si512(p)
+#define SPREAD(x) _mm512_set1_epi32(x)
+#define ADD(a, b) _mm512_add_epi32(a, b)
+#define SURVIVES(score, threshold) _mm512_cmple_epi32_mask(score, threshold)
+#include "select.h"
+
+#define FLOAT float
+#define FLOAT_NAME f32
+#define FLOAT_QUERIES 12
+#define FLOAT_VECTORS 2
+#define FLOAT_LANES 16
+#define FLOAT_VECTOR __m512
+#define FLOAT_LOAD(p) _mm512_load_ps(p)
+#define FLOAT_STORE(p, v) _mm512_store_ps(p, v)
+#define FLOAT_SPREAD(x) _mm512_set1_ps(x)
+#define FLOAT_ADD(a, b) _mm512_add_ps(a, b)
+#define FLOAT_SUB(a, b) _mm512_sub_ps(a, b)
+#define FLOAT_MUL(a, b) _mm512_mul_ps(a, b)
+#define FLOAT_ABS(a) _mm512_abs_ps(a)
+#define FLOAT_SURVIVES(score, threshold)                     \
+    (_mm512_cmp_ps_mask(score, threshold, _CMP_LE_OQ)        \
+     | _mm512_cmp_ps_mask(score, _mm512_set1_ps(HUGE_VALF), _CMP_EQ_OQ))
+#include "floats.h"
+
+#define FLOAT double
+#define FLOAT_NAME f64
+#define FLOAT_QUERIES 12
+#define FLOAT_VECTORS 2
+#define FLOAT_LANES 8
+#define FLOAT_VECTOR __m512d
+#define FLOAT_LOAD(p) _mm512_load_pd(p)
+#define FLOAT_STORE(p, v) _mm512_store_pd(p, v)
+#define FLOAT_SPREAD(x) _mm512_set1_pd(x)
+#define FLOAT_ADD(a, b) _mm512_add_pd(a, b)
+#define FLOAT_SUB(a, b) _mm512_sub_pd(a, b)
+#define FLOAT_MUL(a, b) _mm512_mul_pd(a, b)
+#define FLOAT_ABS(a) _mm512_abs_pd(a)
+#define FLOAT_SURVIVES(score, threshold)                     \
+    (_mm512_cmp_pd_mask(score, threshold, _CMP_LE_OQ)        \
+     | _mm512_cmp_pd_mask(score, _mm512_set1_pd(HUGE_VAL), _CMP_EQ_OQ))
+#include "floats.h"
+
+#include "level.h"

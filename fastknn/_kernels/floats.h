@@ -1,0 +1,79 @@
+/* Everything a level needs for one float type: the L1 and the L2 tile, and the select.
+ *
+ * Included twice by a per-CPU file, for f32 and for f64, after it has said:
+ *
+ *     FLOAT, FLOAT_NAME            float and f32, or double and f64
+ *     FLOAT_QUERIES, FLOAT_VECTORS shape of the register tile
+ *     FLOAT_LANES, FLOAT_VECTOR    the vector and how many lanes it has
+ *     FLOAT_LOAD(p), FLOAT_STORE(p, v), FLOAT_SPREAD(x)
+ *     FLOAT_ADD, FLOAT_SUB, FLOAT_MUL (a, b), FLOAT_ABS(a)
+ *     FLOAT_SURVIVES(score, threshold)     as SURVIVES in select.h
+ *
+ * Direct differences: no norms are expanded, so nothing cancels and d(x, x) = 0. Three
+ * operations an element (subtract; absolute value or square; add); no FMA, which would make
+ * the sums depend on the level.
+ */
+
+
+#define TILE JOIN(l1, FLOAT_NAME)
+#define TILE_QUERIES FLOAT_QUERIES
+#define TILE_VECTORS FLOAT_VECTORS
+#define TILE_LANES FLOAT_LANES
+#define TILE_GROUP 1
+#define ROW FLOAT
+#define QUERY FLOAT
+#define SCORE FLOAT
+#define VECTOR FLOAT_VECTOR
+#define LOAD(p) FLOAT_LOAD(p)
+#define BROADCAST(p) FLOAT_SPREAD(*(p))
+#define ZERO() FLOAT_SPREAD(0)
+#define STEP(sum, rows, query) FLOAT_ADD(sum, FLOAT_ABS(FLOAT_SUB(rows, query)))
+#define STORE(p, sum) FLOAT_STORE(p, sum)
+#include "tile.h"
+
+static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
+{
+    return FLOAT_MUL(x, x);
+}
+
+#define TILE JOIN(l2, FLOAT_NAME)
+#define TILE_QUERIES FLOAT_QUERIES
+#define TILE_VECTORS FLOAT_VECTORS
+#define TILE_LANES FLOAT_LANES
+#define TILE_GROUP 1
+#define ROW FLOAT
+#define QUERY FLOAT
+#define SCORE FLOAT
+#define VECTOR FLOAT_VECTOR
+#define LOAD(p) FLOAT_LOAD(p)
+#define BROADCAST(p) FLOAT_SPREAD(*(p))
+#define ZERO() FLOAT_SPREAD(0)
+#define STEP(sum, rows, query) \
+    FLOAT_ADD(sum, JOIN(square, FLOAT_NAME)(FLOAT_SUB(rows, query)))
+#define STORE(p, sum) FLOAT_STORE(p, sum)
+#include "tile.h"
+
+#define SELECT JOIN(select, FLOAT_NAME)
+#define SELECT_LANES FLOAT_LANES
+#define SCORE FLOAT
+#define VECTOR FLOAT_VECTOR
+#define LOAD(p) FLOAT_LOAD(p)
+#define SPREAD(x) FLOAT_SPREAD(x)
+#define ADD(a, b) FLOAT_ADD(a, b)
+#define SURVIVES(score, threshold) FLOAT_SURVIVES(score, threshold)
+#include "select.h"
+
+#undef FLOAT
+#undef FLOAT_NAME
+#undef FLOAT_QUERIES
+#undef FLOAT_VECTORS
+#undef FLOAT_LANES
+#undef FLOAT_VECTOR
+#undef FLOAT_LOAD
+#undef FLOAT_STORE
+#undef FLOAT_SPREAD
+#undef FLOAT_ADD
+#undef FLOAT_SUB
+#undef FLOAT_MUL
+#undef FLOAT_ABS
+#undef FLOAT_SURVIVES

@@ -1,0 +1,101 @@
+/* The contract of the micro-kernels, and the table through which they are reached.
+ *
+ * Every search and every distance matrix is a walk over *tiles*: a few queries against one
+ * *panel* of training rows. A level (base, avx2, avx512) is one `Kernels` table.
+ *
+ * Layout.  Rows lie in lanes. A panel holds `rows` training rows; consecutive elements of one
+ * row are kept together in groups of `group` (what one lane swallows in one instruction), and
+ * the groups of all rows of the panel follow one another:
+ *
+ *     panel:   [group 0: row 0, row 1, ... row rows-1] [group 1: row 0, ...] ...
+ *     queries: [group 0: query 0, ... query n-1]       [group 1: query 0, ...] ...
+ *
+ * Padding.  The width is padded to whole groups, and the last panel to whole rows, with code
+ * values that add nothing (zero against zero; for the dot, zero rows). Padding rows do get
+ * scores; whoever reads the scores masks them.
+ *
+ * Alignment.  Panels, packed queries, scores and biases start on 64-byte boundaries; since
+ * rows * group is a multiple of the vector size on every level, so does every group.
+ *
+ * Ownership.  Kernels own nothing and keep nothing: no allocation, no static state. They read
+ * `groups` groups and write n * rows scores, row-major by query.
+ *
+ * Limits.  Byte scores are int32: 2 * 255 * 128 * 32,768 < 2**31, hence DEPTH_LIMIT_BYTES.
+ * Float scores are summed in order of depth, one lane per (query, row) pair, without FMA: the
+ * same bits on every level. DEPTH_LIMIT_FLOATS bounds how long one sum grows before it is
+ * carried to float64, and with it the rounding error.
+ */
+#ifndef FASTKNN_KERNELS_H
+#define FASTKNN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define FASTKNN_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define FASTKNN_HIDDEN
+#endif
+
+enum {
+    DEPTH_LIMIT_BYTES = 32768, /* elements in one int32 sum */
+    DEPTH_LIMIT_FLOATS = 256,  /* elements in one float sum */
+    MAX_TILE_QUERIES = 16,
+    MAX_PANEL_ROWS = 64, /* survivors of a panel are the bits of one uint64_t */
+    QUERY_ZERO = 127     /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
+};
+
+enum { L1 = 0, L2 = 1 };
+enum { U8 = 0, F32 = 1, F64 = 2 };
+enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
+
+/* One kind of tile. Scores by kind:
+ *     U8,  L1:  sum |q - x|
+ *     U8,  L2:  2 * <QUERY_ZERO - q, x>; with a row's bias  <x, x> - 2 * QUERY_ZERO * sum(x)
+ *               added this is  |q - x|**2 - |q|**2, in exact integers
+ *     F32, F64: sum |q - x|, sum (q - x)**2
+ */
+typedef struct {
+    int queries;     /* the most queries in a tile */
+    int rows;        /* rows in a panel */
+    int group;       /* elements of one row that lie together */
+    int query_bytes; /* size of one packed query element: int8 or int16, or the float itself */
+    int scores;      /* I32_SCORES, F32_SCORES or F64_SCORES */
+    void (*tile)(int queries, size_t groups, const void *packed, const void *panel, void *scores);
+} Tile;
+
+/* Exact distance of one query to one row (L2 squared) by the direct formula in float64, in one
+ * fixed order: eight partial sums (element i goes to sum i mod 8), then
+ * ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)). */
+typedef double (*Refine)(size_t width, const double *query, const void *row);
+
+/* survivors[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
+ * overflowed to infinity says nothing about the row, so it survives too. */
+typedef void (*Select)(int queries, int rows, const void *scores, const void *bias,
+                       const void *thresholds, uint64_t *survivors);
+
+/* totals[i] += scores[i], in float64. */
+typedef void (*Accumulate)(int count, const void *scores, double *totals);
+
+typedef struct {
+    const char *name;
+    Tile tiles[3][2];      /* by element type, metric */
+    Refine refine[3][2];   /* by element type, metric */
+    Select select[3];      /* by type of score */
+    Accumulate accumulate[3];
+} Kernels;
+
+FASTKNN_HIDDEN extern const Kernels fastknn_kernels_base;
+FASTKNN_HIDDEN extern const Kernels fastknn_kernels_avx2;
+FASTKNN_HIDDEN extern const Kernels fastknn_kernels_avx512;
+
+enum { LEVELS = 3 };
+
+/* The table of a level (0 base, 1 avx2, 2 avx512), or NULL where it was not built or this
+ * processor cannot run it. */
+FASTKNN_HIDDEN const Kernels *fastknn_kernels(int level);
+
+/* Name of a level, whether or not it was built. */
+FASTKNN_HIDDEN const char *fastknn_level_name(int level);
+
+#endif

@@ -1,0 +1,55 @@
+/* The rest of a level, the same C on each: exact distances, carries, and the table.
+ * Included last by a per-CPU file, after its tiles and selects; LEVEL names the table. */
+/* Eight independent sums: the order is part of the contract (kernels.h), and eight float64
+ * lanes are one or more whole vectors on every level. Limit: one add of eight lanes behind
+ * the other, about 2 elements a cycle; only survivors come here. */
+#define REFINE(NAME, ROW, TERM)                                                         \
+    static double NAME(size_t width, const double *query, const void *values)           \
+    {                                                                                   \
+        const ROW *row = values;                                                        \
+        double sum[8] = {0};                                                            \
+        size_t i = 0;                                                                   \
+        for (; i + 8 <= width; i += 8)                                                  \
+            for (int lane = 0; lane < 8; lane++) {                                      \
+                const double difference = query[i + lane] - (double)row[i + lane];      \
+                sum[lane] += TERM;                                                      \
+            }                                                                           \
+        for (int lane = 0; i + lane < width; lane++) {                                  \
+            const double difference = query[i + lane] - (double)row[i + lane];          \
+            sum[lane] += TERM;                                                          \
+        }                                                                               \
+        return ((sum[0] + sum[4]) + (sum[2] + sum[6]))                                  \
+               + ((sum[1] + sum[5]) + (sum[3] + sum[7]));                               \
+    }
+
+REFINE(l1_refine_u8, uint8_t, fabs(difference))
+REFINE(l2_refine_u8, uint8_t, difference *difference)
+REFINE(l1_refine_f32, float, fabs(difference))
+REFINE(l2_refine_f32, float, difference *difference)
+REFINE(l1_refine_f64, double, fabs(difference))
+REFINE(l2_refine_f64, double, difference *difference)
+
+#define ACCUMULATE(NAME, SCORE)                                        \
+    static void NAME(int count, const void *scores, double *totals)    \
+    {                                                                  \
+        for (int i = 0; i < count; i++)                                \
+            totals[i] += (double)((const SCORE *)scores)[i];           \
+    }
+
+ACCUMULATE(accumulate_i32, int32_t)
+ACCUMULATE(accumulate_f32, float)
+ACCUMULATE(accumulate_f64, double)
+
+#define TILE_ENTRY(kind, scores)                                                           \
+    {JOIN(kind, queries), JOIN(kind, rows), JOIN(kind, group), JOIN(kind, query_bytes), scores, \
+     JOIN(kind, tile)}
+
+const Kernels JOIN(fastknn_kernels, LEVEL) = {
+    LEVEL_NAME,
+    {{TILE_ENTRY(sad_u8, I32_SCORES), TILE_ENTRY(dot_u8, I32_SCORES)},
+     {TILE_ENTRY(l1_f32, F32_SCORES), TILE_ENTRY(l2_f32, F32_SCORES)},
+     {TILE_ENTRY(l1_f64, F64_SCORES), TILE_ENTRY(l2_f64, F64_SCORES)}},
+    {{l1_refine_u8, l2_refine_u8}, {l1_refine_f32, l2_refine_f32}, {l1_refine_f64, l2_refine_f64}},
+    {select_i32, select_f32, select_f64},
+    {accumulate_i32, accumulate_f32, accumulate_f64},
+};

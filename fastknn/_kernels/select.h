@@ -1,0 +1,38 @@
+/* Which scores of a tile survive a threshold: one bit a row.
+ *
+ * The template is included once per type of score by a per-CPU file that has said:
+ *
+ *     SELECT           name, for example select_i32
+ *     SELECT_LANES     scores in one vector; divides the rows of every panel of the level
+ *     SCORE, VECTOR    the scalar and what the words below work on
+ *     LOAD(p), SPREAD(x), ADD(a, b)
+ *     SURVIVES(score, threshold)   SELECT_LANES bits: score <= threshold, or score infinite
+ *
+ * Limit: one load, one add and one compare for SELECT_LANES scores, next to width / group
+ * steps of the tile before it.
+ */
+
+static void SELECT(int queries, int rows, const void *scores, const void *bias,
+                   const void *thresholds, uint64_t *survivors)
+{
+    const SCORE *score = scores;
+    for (int i = 0; i < queries; i++) {
+        const VECTOR threshold = SPREAD(((const SCORE *)thresholds)[i]);
+        uint64_t bits = 0;
+        for (int j = 0; j < rows; j += SELECT_LANES) {
+            const VECTOR sum = ADD(LOAD(score + j), LOAD((const SCORE *)bias + j));
+            bits |= (uint64_t)SURVIVES(sum, threshold) << j;
+        }
+        survivors[i] = bits;
+        score += rows;
+    }
+}
+
+#undef SELECT
+#undef SELECT_LANES
+#undef SCORE
+#undef VECTOR
+#undef LOAD
+#undef SPREAD
+#undef ADD
+#undef SURVIVES

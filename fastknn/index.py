@@ -1,0 +1,361 @@
+"""Search: plan blocks of work, put them on threads, gather the result.
+
+The way of a query: `Index.search` cuts queries and panels into blocks (`_plan`), encodes each
+block of queries as the training rows are (`_encode`), and hands it to `_core.QueryBlock`,
+which screens, refines and keeps the best k with the GIL released.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from fastknn import _core
+from fastknn._checks import as_k, as_matrix, as_out, check_width, metric_name
+from fastknn._core import cpu_level
+from fastknn._threads import for_each, thread_count
+
+__all__ = ["Index", "cpu_level", "knn", "pairwise_distances"]
+
+SCREENS = ("auto", "direct")
+# Packed queries of a block: about half of a common L2 cache, the other half is the panel's.
+QUERY_BLOCK_BYTES = 512 << 10
+# Queries of a block at most: bounds what a thread holds for narrow rows.
+QUERY_BLOCK_MAX = 1024
+# Element pairs between two looks at Ctrl-C: 10 ms for bytes, half a second at the very worst.
+STEP_PAIRS = 2_000_000_000
+# Element pairs below which starting a thread costs more than it gives.
+THREAD_PAIRS = 4_000_000
+# Partial results of a split over rows at most; above it, split over queries.
+PARTIAL_BYTES = 16 << 20
+
+
+class Index:
+    """Training rows, ready for exact nearest-neighbour search.
+
+    Parameters
+    ----------
+    train : array-like of shape (n_rows, width)
+        uint8, float32 or float64 are used as they are and not copied: do not change them
+        while the index lives. Booleans, float16 and other integers are converted once.
+    metric : str, default "l2"
+        "l1" (also "manhattan", "cityblock") or "l2" (also "euclidean").
+    screen : {"auto", "direct"}, default "auto"
+        How rows are ruled out. "direct" compares the training rows' own type: bytes as exact
+        integers; floats by their differences, and then the survivors again in float64.
+        Every screen finds the same neighbours.
+    n_jobs : int or None, default None
+        Threads used to build the index; None means every core.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes held besides the training rows: as many again, and 4 to 8 a row.
+    stats_ : dict
+        What the last finished search did: ``rows_screened`` and ``survivors`` (pairs of a
+        query and a row), ``rows_refined`` (distances computed again, in float64), ``seconds``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be searched (NaN, wrong rank, unknown metric...), by name.
+
+    Notes
+    -----
+    Building takes one pass over the data; a search costs n_queries * n_rows * width element
+    operations, whatever the data, in the integer or float instructions of `cpu_level`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn import Index
+    >>> train = np.array([[0, 0], [3, 4], [6, 8]], dtype=np.uint8)
+    >>> distances, indices = Index(train).search(train[:1], k=2)
+    >>> distances
+    array([[0., 5.]])
+    >>> indices
+    array([[0, 1]])
+    """
+
+    def __init__(
+        self, train, metric: str = "l2", *, screen: str = "auto", n_jobs: int | None = None
+    ) -> None:
+        if screen not in SCREENS:
+            raise ValueError(f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}")
+        self.metric = metric_name(metric)
+        self.screen = screen
+        self.stats_: dict[str, float] = {}
+        self._build(as_matrix(train, "train"), thread_count(n_jobs))
+
+    def _build(self, train: np.ndarray, n_threads: int) -> None:
+        panels = self._panels = _core.Panels(train, self.metric)
+        step = max(1, 4_000_000 // (train.shape[1] * panels.panel_rows))
+        ranges = _ranges(0, panels.n_panels, step)
+        for_each(lambda some: panels.pack(*some), ranges, n_threads)
+
+    @property
+    def train(self) -> np.ndarray:
+        """The training rows, (n_rows, width)."""
+        return self._panels.train
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held besides the training rows."""
+        return self._panels.nbytes
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def __repr__(self) -> str:
+        n_rows, width = self.train.shape
+        return (
+            f"Index({n_rows:,} rows x {width:,} {self.train.dtype}, metric={self.metric!r}, "
+            f"screen='direct', cpu={cpu_level()!r}, {self.nbytes / 2**20:.1f} MiB of codes)"
+        )
+
+    def __getstate__(self) -> dict:
+        # Panels are laid out for this processor: they are packed again where they arrive.
+        state = {name: value for name, value in vars(self).items() if name != "_panels"}
+        return {**state, "train": self.train}
+
+    def __setstate__(self, state: dict) -> None:
+        train = state.pop("train")
+        vars(self).update(state)
+        self._build(train, thread_count(None))
+
+    def search(
+        self, queries, k: int, *, n_jobs: int | None = None, progress=None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the exact k nearest training rows of each query.
+
+        Parameters
+        ----------
+        queries : array-like of shape (n_queries, width)
+            Of any type that `train` may have, not necessarily the same one.
+        k : int
+            Neighbours to find, from 1 to the number of training rows.
+        n_jobs : int or None, default None
+            Threads; None and -1 mean every core this process may use.
+        progress : bool or object with an ``update(n)`` method, default None
+            True shows a tqdm bar; an object is told of every (perhaps fractional) number of
+            queries done.
+
+        Returns
+        -------
+        distances : ndarray (n_queries, k) of float64
+            Ascending. Exact integers for bytes under L1, their square roots under L2; else
+            the direct formula in float64.
+        indices : ndarray (n_queries, k) of int64
+            Rows of `train`; equal distances in the order of their index.
+        """
+        started = time.perf_counter()
+        queries = as_matrix(queries, "queries")
+        check_width(queries, self.train)
+        k = as_k(k, len(self))
+        panels, n_threads = self._panels, thread_count(n_jobs)
+        parts, n_splits = _plan(len(queries), panels, n_threads, result_bytes=k * 16)
+        # Where rows are split, each split has a result of its own; the first is the one returned.
+        distances = [np.empty((len(queries), k)) for _ in range(n_splits)]
+        indices = [np.empty((len(queries), k), np.int64) for _ in range(n_splits)]
+        counts, unmerged, lock = Counter(), {}, threading.Lock()
+
+        def run(part: _Part) -> Iterator[None]:
+            rows, split = part.queries, part.split
+            encoded = _encode(queries[rows], self.train.dtype, self.metric)
+            block = _core.QueryBlock(panels, *encoded, distances[split][rows], indices[split][rows])
+            for first, last in part.steps:
+                block.search(first, last)
+                with lock:
+                    advance((rows.stop - rows.start) * (last - first) / panels.n_panels)
+                yield
+            if n_splits == 1:
+                block.finish()
+            with lock:
+                counts.update(survivors=block.survivors, rows_refined=block.refined)
+                if n_splits > 1:
+                    unmerged[rows.start, split] = block
+
+        with _progress(progress, len(queries)) as advance:
+            for_each(run, parts, n_threads)
+        for start in {start for start, _ in unmerged}:
+            for split in range(1, n_splits):
+                unmerged[start, 0].merge(unmerged[start, split])
+            unmerged[start, 0].finish()
+
+        self.stats_ = {
+            "rows_screened": len(queries) * len(self),
+            **counts,
+            "seconds": time.perf_counter() - started,
+        }
+        return distances[0], indices[0]
+
+
+def knn(
+    queries, train, k: int, metric: str = "l2", *, n_jobs: int | None = None, progress=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the exact k nearest training rows of each query, in one call.
+
+    The same as ``Index(train, metric).search(queries, k)``, which see.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn import knn
+    >>> knn([[1.0, 1.0]], [[0.0, 0.0], [1.0, 2.0], [5.0, 5.0]], k=2, metric="l1")
+    (array([[1., 2.]]), array([[1, 0]]))
+    """
+    return Index(train, metric, n_jobs=n_jobs).search(queries, k, n_jobs=n_jobs, progress=progress)
+
+
+def pairwise_distances(
+    queries, train, metric: str = "l2", *, out: np.ndarray | None = None, n_jobs: int | None = None
+) -> np.ndarray:
+    """Distances from every query to every training row.
+
+    Parameters
+    ----------
+    queries : array-like of shape (n_queries, width)
+    train : array-like of shape (n_rows, width)
+        Both of any type that `Index` takes; two different types meet in the one that holds both.
+    metric : str, default "l2"
+        As for `Index`.
+    out : ndarray (n_queries, n_rows) of float32 or float64, optional
+        Where to write; rows must be consecutive in memory. It must not overlap the inputs.
+    n_jobs : int or None, default None
+        Threads; None and -1 mean every core this process may use.
+
+    Returns
+    -------
+    ndarray (n_queries, n_rows)
+        `out` if given; else float32 for two float32 inputs and float64 for all others.
+        Bytes: exact integers (L1) or their correctly rounded roots (L2). Floats: sums of
+        direct differences in the inputs' own type, 256 elements at a time and those in
+        float64, so the relative error is below 260 units in the last place at any width, and
+        d(x, x) = 0. The bits do not depend on `n_jobs` or the processor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn import pairwise_distances
+    >>> points = np.array([[0, 0], [3, 4]], dtype=np.float32)
+    >>> pairwise_distances(points, points)
+    array([[0., 5.],
+           [5., 0.]], dtype=float32)
+    """
+    metric = metric_name(metric)
+    queries, train = as_matrix(queries, "queries"), as_matrix(train, "train")
+    check_width(queries, train)
+    common = np.result_type(queries, train)
+    single = common == np.float32
+    out = as_out(out, (len(queries), len(train)), np.float32 if single else np.float64)
+    n_threads = thread_count(n_jobs)
+    queries = queries.astype(common, copy=False)
+    panels = Index(train.astype(common, copy=False), metric, n_jobs=n_threads)._panels
+    parts, _ = _plan(len(queries), panels, n_threads)
+
+    def run(part: _Part) -> Iterator[None]:
+        block = _core.QueryBlock(panels, np.ascontiguousarray(queries[part.queries]))
+        for first, last in part.steps:
+            block.write_distances(out[part.queries], first, last)
+            yield
+
+    for_each(run, parts, n_threads)
+    return out
+
+
+class _Part(NamedTuple):
+    """Work for one thread: a block of queries against one of the splits of the rows."""
+
+    queries: slice
+    split: int
+    steps: list[tuple[int, int]]  # panels, in the pieces between which Ctrl-C is looked at
+
+
+def _plan(
+    n_queries: int, panels: _core.Panels, n_threads: int, result_bytes: int = 0
+) -> tuple[list[_Part], int]:
+    """Cut a search into parts, one after another for each of its threads.
+
+    Many queries are split over queries, into blocks that fit the L2 cache. Few, over rows: each
+    thread takes all queries and a share of the panels (unless the partial results, of
+    `result_bytes` a query, would be too large).
+    """
+    tile, n_panels = panels.tile_queries, panels.n_panels
+    n_rows, width = panels.train.shape
+    if n_queries * n_rows * width < THREAD_PAIRS:
+        n_threads = 1
+    few = n_queries < n_threads * tile
+    n_splits = min(n_threads, n_panels) if few else 1
+    if n_splits * n_queries * result_bytes > PARTIAL_BYTES:
+        n_splits = 1
+    size = max(1, min(QUERY_BLOCK_BYTES // panels.query_bytes, QUERY_BLOCK_MAX))
+    n_blocks = -(-n_queries // size)
+    if n_splits == 1:  # the same number of blocks for every thread
+        n_blocks = min(n_queries, -(-n_blocks // n_threads) * n_threads)
+    size = -(-n_queries // n_blocks)
+    if size > tile:
+        size += -size % tile
+    step = max(1, STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * width))
+    parts = []
+    for split in range(n_splits):
+        steps = _ranges(split * n_panels // n_splits, (split + 1) * n_panels // n_splits, step)
+        for first, last in _ranges(0, n_queries, size):
+            parts.append(_Part(slice(first, last), split, steps))
+    return parts, n_splits
+
+
+def _ranges(start: int, stop: int, step: int) -> list[tuple[int, int]]:
+    return [(first, min(first + step, stop)) for first in range(start, stop, step)]
+
+
+def _encode(
+    queries: np.ndarray, dtype: np.dtype, metric: str
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Queries as the screen compares them, as the refine does, and how far apart the two are.
+
+    Queries of another type than the training rows are rounded to it. That moves a query by
+    e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
+    stays a bound: see `set_threshold` in `_core.pyx`. Bytes against bytes need no refine.
+    """
+    if queries.dtype == dtype:
+        codes = np.ascontiguousarray(queries)
+        return codes, None if dtype == np.uint8 else codes.astype(np.float64, copy=False), None
+    exact = np.ascontiguousarray(queries, np.float64)
+    if dtype == np.uint8:
+        codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+    else:
+        largest = np.finfo(dtype).max
+        codes = np.clip(exact, -largest, largest).astype(dtype)
+    difference = np.abs(exact - codes)
+    if not difference.any():
+        return codes, None if dtype == np.uint8 else exact, None
+    with np.errstate(over="ignore"):
+        # Scaled, so that neither huge nor tiny differences leave the range when squared.
+        largest = difference.max(axis=1)
+        scaled = difference / np.maximum(largest, np.finfo(np.float64).tiny)[:, None]
+        error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
+        # Higham's bound for the sum, and a few roundings before and after it: always upwards.
+        error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)
+    return codes, exact, np.nextafter(error, np.inf)
+
+
+@contextmanager
+def _progress(progress, total: int) -> Iterator[Callable[[float], object]]:
+    """A function that is told how many more queries are done."""
+    if progress is None or progress is False:
+        yield lambda n: None
+    elif progress is True:
+        from tqdm.auto import tqdm
+
+        # Parts of a query count too, but nobody wants to read them.
+        layout = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}, {rate_fmt}]"
+        with tqdm(total=total, unit=" queries", bar_format=layout) as bar:
+            yield bar.update
+    elif callable(getattr(progress, "update", None)):
+        yield progress.update
+    else:
+        raise TypeError(f"progress must be a bool or have an update(n) method, got {progress!r}")

@@ -1,0 +1,596 @@
+"""From neighbours to answers: majority votes, and the top K of a given distance matrix.
+
+The room has four public names:
+
+- `vote` and `vote_proba` turn (m, k) neighbour labels into classes and class probabilities,
+  for one k or for every k of interest in a single pass over the neighbours;
+- `distance_weights` makes scikit-learn's ``weights="distance"`` out of distances;
+- `topk` picks the k smallest entries of every row of a distance matrix.
+
+Checks are NumPy; the loops are two Numba kernels that release the GIL and see one chunk of
+rows at a time, on the plain threads of `fastknn._threads`. A row is always handled by one
+thread, in column order, so answers do not depend, to the bit, on chunks or thread count.
+
+Importing this module does not import Numba. A kernel is compiled, or read from Numba's cache
+on disk, for the one type it is called with, the first time it is called. Where no folder
+can be written to for that cache, the kernel is compiled anew in each process.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastknn._threads import for_each, thread_count
+
+__all__ = ["distance_weights", "topk", "vote", "vote_proba"]
+
+# Array elements that one kernel call reads or writes, about: a few milliseconds of work, and
+# the copy of a chunk that must be converted takes 8 MB. A single chunk needs no second thread.
+CHUNK_ELEMENTS = 1_000_000
+
+
+def vote(
+    neighbor_labels: ArrayLike,
+    *,
+    n_classes: int | None = None,
+    weights: ArrayLike | None = None,
+    ks: Sequence[int] | None = None,
+    n_jobs: int | None = None,
+) -> NDArray[np.int64]:
+    """Class with the most votes among each query's neighbours.
+
+    Parameters
+    ----------
+    neighbor_labels : array_like of int, shape (m, k)
+        Class codes 0 .. n_classes - 1 of the k neighbours of m queries, nearest first.
+    n_classes : int, optional
+        Number of classes; by default the largest code plus one.
+    weights : array_like of float, shape (m, k), optional
+        Finite, non-negative weight of each neighbour's vote, such as `distance_weights` gives;
+        by default every vote counts one.
+    ks : sequence of int, optional
+        Vote once for each of these numbers of neighbours, 1 <= ks[i] <= k, in any order and
+        with repeats as you like; by default all k neighbours vote, once.
+    n_jobs : int, optional
+        Number of threads; None or -1 means all cores.
+
+    Returns
+    -------
+    codes : ndarray of int64, shape (m,), or (len(ks), m) where `ks` is given
+        The winning codes. Votes that tie go to the smallest code.
+
+    Raises
+    ------
+    TypeError
+        An argument has the wrong type, for instance labels that are not integers.
+    ValueError
+        A shape, code, weight or number of neighbours is out of range, or a query's neighbours
+        all have weight zero, which scikit-learn refuses as well.
+
+    See Also
+    --------
+    vote_proba : every class's share of the votes.
+
+    Notes
+    -----
+    O(k + len(ks)) time per query, whatever the number of classes; O(n_classes) memory per
+    thread beside the result.
+
+    Weights are added up in float64, one sum per class, nearest neighbour first. So
+    ``vote(labels, weights=w, ks=[j])`` is ``vote(labels[:, :j], weights=w[:, :j])``, bit for bit.
+    scikit-learn's ``predict`` may add eight weights or more in another order; only votes that
+    are equal up to rounding can tell.
+
+    Examples
+    --------
+    >>> from fastknn.vote import vote
+    >>> labels = [[2, 0, 0, 1], [1, 2, 1, 2]]
+    >>> vote(labels)
+    array([0, 1])
+    >>> vote(labels, ks=[1, 3])
+    array([[2, 1],
+           [0, 1]])
+    >>> vote(labels, weights=[[5.0, 1.0, 1.0, 1.0], [1.0, 2.0, 1.0, 2.0]])
+    array([2, 2])
+    """
+    ballots = _Ballots(neighbor_labels, n_classes, weights, ks)
+    n_threads = thread_count(n_jobs)
+    codes = np.empty((len(ballots.slots), ballots.n_rows), dtype=np.int64)
+    ballots.count(codes, np.empty((0, 0, 0)), n_threads)
+    return codes[0] if ks is None else codes
+
+
+def vote_proba(
+    neighbor_labels: ArrayLike,
+    *,
+    n_classes: int | None = None,
+    weights: ArrayLike | None = None,
+    ks: Sequence[int] | None = None,
+    n_jobs: int | None = None,
+) -> NDArray[np.float64]:
+    """Each class's share of the votes among each query's neighbours.
+
+    Parameters
+    ----------
+    neighbor_labels : array_like of int, shape (m, k)
+        Class codes 0 .. n_classes - 1 of the k neighbours of m queries, nearest first.
+    n_classes : int, optional
+        Number of classes, C below; by default the largest code plus one.
+    weights : array_like of float, shape (m, k), optional
+        Finite, non-negative weight of each neighbour's vote, such as `distance_weights` gives;
+        by default every vote counts one.
+    ks : sequence of int, optional
+        Vote once for each of these numbers of neighbours, 1 <= ks[i] <= k, in any order and
+        with repeats as you like; by default all k neighbours vote, once.
+    n_jobs : int, optional
+        Number of threads; None or -1 means all cores.
+
+    Returns
+    -------
+    shares : ndarray of float64, shape (m, C), or (len(ks), m, C) where `ks` is given
+        Votes for the class over the sum of all votes, as in scikit-learn: rows sum to one.
+
+    Raises
+    ------
+    TypeError
+        An argument has the wrong type, for instance labels that are not integers.
+    ValueError
+        A shape, code, weight or number of neighbours is out of range, or a query's neighbours
+        all have weight zero, which scikit-learn refuses as well.
+
+    See Also
+    --------
+    vote : the class with the most votes.
+
+    Notes
+    -----
+    O(k + len(ks) * C) time per query; beside the result, memory for C sums and for one sum per
+    query of a chunk, on each thread. Weights are added up as `vote` adds them.
+
+    Examples
+    --------
+    >>> from fastknn.vote import vote_proba
+    >>> vote_proba([[2, 0, 0, 1], [1, 2, 1, 2]])
+    array([[0.5 , 0.25, 0.25],
+           [0.  , 0.5 , 0.5 ]])
+    >>> vote_proba([[2, 0]], ks=[1, 2], n_classes=4)
+    array([[[0. , 0. , 1. , 0. ]],
+    <BLANKLINE>
+           [[0.5, 0. , 0.5, 0. ]]])
+    """
+    ballots = _Ballots(neighbor_labels, n_classes, weights, ks)
+    n_threads = thread_count(n_jobs)
+    shares = np.empty((len(ballots.slots), ballots.n_rows, ballots.n_classes))
+    ballots.count(np.empty((0, 0), dtype=np.int64), shares, n_threads)
+    return shares[0] if ks is None else shares
+
+
+def distance_weights(distances: ArrayLike) -> NDArray[np.float64]:
+    """Weights that fall with distance: scikit-learn's ``weights="distance"``.
+
+    Parameters
+    ----------
+    distances : array_like of float, shape (m, k)
+        Non-negative distances from m queries to their k neighbours, nearest first; infinity is
+        allowed. They are converted to float64 first.
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (m, k)
+        1 / distance, which is 0 at infinity. In a row with a zero distance, 1 where the distance
+        is zero and 0 elsewhere.
+
+    Raises
+    ------
+    TypeError
+        `distances` are not floats of at most 64 bits, or integers.
+    ValueError
+        `distances` is empty, not two-dimensional, or holds NaN or a negative number.
+
+    Notes
+    -----
+    O(m k) time. As in scikit-learn, a distance so small that its inverse overflows (below about
+    5.6e-309) counts as zero.
+
+    The same weights serve every number of neighbours in ``vote(..., ks=...)``: neighbours come
+    nearest first, so a row with a zero distance has one in its first column.
+
+    Examples
+    --------
+    >>> from fastknn.vote import distance_weights
+    >>> distance_weights([[0.5, 2.0, 4.0], [0.0, 0.0, 3.0]])
+    array([[2.  , 0.5 , 0.25],
+           [1.  , 1.  , 0.  ]])
+    """
+    distances = _matrix(distances, "distances", "fiu", "float64 or narrower, or integers")
+    distances = distances.astype(np.float64)
+    smallest = distances.min()
+    if not smallest >= 0:  # so written that NaN fails as well
+        raise ValueError(f"distances must be non-negative and not NaN, got {smallest}")
+    with np.errstate(divide="ignore", over="ignore"):
+        weights = np.divide(1.0, distances, out=distances)
+    infinite = np.isinf(weights)
+    rows = infinite.any(axis=1)
+    weights[rows] = infinite[rows]
+    return weights
+
+
+def topk(
+    distances: ArrayLike, k: int, *, n_jobs: int | None = None
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Find the k smallest entries of every row of a distance matrix.
+
+    Parameters
+    ----------
+    distances : array_like, shape (m, n)
+        Distances from m queries to n points, with any strides. float32 and float64 are used as
+        they are; float16 and integers are converted to float64, a chunk of rows at a time.
+        Infinities are allowed, NaN is not.
+    k : int
+        Number of entries per row, 1 <= k <= n.
+    n_jobs : int, optional
+        Number of threads; None or -1 means all cores.
+
+    Returns
+    -------
+    values : ndarray of float64, or float32 where `distances` is, shape (m, k)
+        The smallest entries of each row, in ascending order.
+    indices : ndarray of int64, shape (m, k)
+        Their columns; entries that are equal come in the order of their columns, and those in
+        the lowest columns are kept.
+
+    Raises
+    ------
+    TypeError
+        `distances` are not float16, float32, float64 or integers, or `k` is not an integer.
+    ValueError
+        `distances` is empty, not two-dimensional, holds NaN, or holds integers beyond 2**53,
+        which float64 cannot tell apart; or `k` is out of range.
+
+    Notes
+    -----
+    A bounded heap per row: n comparisons, and O(log k) for each entry that is among the k
+    smallest so far, which is O(k log(n / k)) entries of a row in random order and n at worst.
+    No memory beside the results and, where `distances` must be converted, a chunk per thread.
+
+    Examples
+    --------
+    >>> from fastknn.vote import topk
+    >>> values, indices = topk([[3.0, 1.0, 2.0, 1.0], [9.0, 8.0, 7.0, 6.0]], 2)
+    >>> values
+    array([[1., 1.],
+           [6., 7.]])
+    >>> indices
+    array([[1, 3],
+           [3, 2]])
+    """
+    distances = _matrix(distances, "distances", "fiu", "float16, float32, float64 or integers")
+    dtype = _topk_dtype(distances)
+    n_rows, n_columns = distances.shape
+    k = _integer(k, "k", 1, n_columns, "the number of columns of distances")
+    n_threads = thread_count(n_jobs)
+    kernel = _compiled(_topk_rows, _TOPK_SIGNATURE.format(float=dtype.name))
+    values = np.empty((n_rows, k), dtype=dtype)
+    indices = np.empty((n_rows, k), dtype=np.int64)
+
+    def pick(rows: slice) -> None:
+        block = _plain(distances[rows], dtype)
+        bad = kernel(block, values[rows], indices[rows])
+        if bad >= 0:
+            raise ValueError(f"distances must not hold NaN, got NaN in row {rows.start + bad}")
+
+    for_each(pick, _chunks(n_rows, n_columns), n_threads)
+    return values, indices
+
+
+# --- The votes of one call ------------------------------------------------------------------
+
+
+class _Ballots:
+    """Checked arguments of `vote` and `vote_proba`, ready to be counted."""
+
+    def __init__(
+        self,
+        neighbor_labels: ArrayLike,
+        n_classes: int | None,
+        weights: ArrayLike | None,
+        ks: Sequence[int] | None,
+    ) -> None:
+        self.labels = _matrix(neighbor_labels, "neighbor_labels", "iu", "integers")
+        self.n_rows, k = self.labels.shape
+        self.n_classes = _class_count(self.labels, n_classes)
+        wanted = np.array([k]) if ks is None else _neighbor_counts(ks, k)
+        # The kernel meets numbers of neighbours in ascending order and is told where each goes.
+        self.slots = np.argsort(wanted, kind="stable").astype(np.int64)
+        self.ks = wanted[self.slots].astype(np.int64)
+        self.weights = None if weights is None else _vote_weights(weights, self.labels.shape)
+        if self.weights is not None:
+            _refuse_rows_without_weight(self.weights[:, : self.ks[0]])
+
+    def count(self, codes: NDArray[np.int64], shares: NDArray[np.float64], n_threads: int) -> None:
+        """Fill ``codes`` (n_ks, m) or ``shares`` (n_ks, m, C), whichever is not empty."""
+        k = self.labels.shape[1]
+        kernel = _compiled(_vote_rows, _VOTE_SIGNATURE)
+        ones = np.ones((1, k))  # one row of weights for all: uniform votes need no kernel apart
+
+        def count_rows(rows: slice) -> None:
+            labels = _plain(self.labels[rows], np.int64)
+            weights = ones
+            if self.weights is not None:
+                weights = _plain(self.weights[rows], np.float64)
+            votes = np.zeros(self.n_classes)
+            kernel(labels, weights, self.ks, self.slots, rows.start, votes, codes, shares)
+            if shares.size:
+                block = shares[:, rows]
+                # NumPy's order of summation, not the kernel's: scikit-learn's, to the bit.
+                block /= block.sum(axis=2, keepdims=True)
+
+        row_size = k + len(self.ks) * (self.n_classes if shares.size else 1)
+        for_each(count_rows, _chunks(self.n_rows, row_size), n_threads)
+
+
+def _chunks(n_rows: int, row_size: int) -> Iterator[slice]:
+    """Runs of rows with about CHUNK_ELEMENTS elements each, and one row at least."""
+    step = max(1, CHUNK_ELEMENTS // row_size)
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def _plain(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """``array`` as the kernels take it: native, C-contiguous and aligned; a copy only if needed."""
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+# --- Checks: each names the argument, and costs a pass over it at most ------------------------
+
+
+def _matrix(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[Any]:
+    """``array`` as a non-empty two-dimensional ndarray of one of the dtype ``kinds``."""
+    try:
+        array = np.asarray(array)
+    except ValueError as error:  # rows of unequal length, mostly
+        raise ValueError(f"{name} must be a two-dimensional array: {error}") from error
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    if array.dtype.kind not in kinds or array.dtype.itemsize > 8:  # longdouble would lose digits
+        raise TypeError(f"{name} must be {meaning}, got dtype {array.dtype}")
+    return array
+
+
+def _integer(value: object, name: str, low: int, high: int, meaning: str) -> int:
+    """``value`` as an int between ``low`` and ``high``, the latter called ``meaning``."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, {meaning}, got {value}")
+    return int(value)
+
+
+def _class_count(labels: NDArray[np.integer], n_classes: int | None) -> int:
+    smallest, largest = int(labels.min()), int(labels.max())
+    if smallest < 0:
+        raise ValueError(f"neighbor_labels must be class codes from 0 on, got {smallest}")
+    if n_classes is None:
+        return largest + 1
+    n_classes = _integer(n_classes, "n_classes", 1, np.iinfo(np.int64).max, "the largest int64")
+    if largest >= n_classes:
+        raise ValueError(f"neighbor_labels must be less than n_classes, {n_classes}, got {largest}")
+    return n_classes
+
+
+def _neighbor_counts(ks: Sequence[int], k: int) -> NDArray[np.integer]:
+    try:
+        counts = np.asarray(ks)
+    except ValueError as error:
+        raise ValueError(f"ks must be a sequence of integers: {error}") from error
+    if counts.ndim != 1:
+        raise TypeError(f"ks must be a sequence of integers, got {ks!r}")
+    if counts.size == 0:
+        raise ValueError("ks must not be empty")
+    if counts.dtype.kind not in "iu":
+        raise TypeError(f"ks must be integers, got dtype {counts.dtype}")
+    if counts.min() < 1 or counts.max() > k:
+        raise ValueError(
+            f"ks must be between 1 and {k}, the number of columns of neighbor_labels, "
+            f"got {counts.min()} to {counts.max()}"
+        )
+    return counts
+
+
+def _vote_weights(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    if isinstance(weights, str) or callable(weights):
+        raise TypeError(
+            f"weights must be an array or None, got {weights!r}; "
+            "for weights by distance pass distance_weights(distances)"
+        )
+    weights = _matrix(weights, "weights", "fiu", "float64 or narrower, or integers")
+    if weights.shape != shape:
+        raise ValueError(
+            f"weights must have the shape of neighbor_labels, {shape}, got {weights.shape}"
+        )
+    smallest, largest = weights.min(), weights.max()
+    if not smallest >= 0:  # so written that NaN fails as well
+        raise ValueError(f"weights must be non-negative and not NaN, got {smallest}")
+    limit = np.finfo(np.float64).max / shape[1]
+    if largest > limit:
+        raise ValueError(
+            f"weights must be at most {limit:.3g}, so that a row's sum is finite, got {largest}"
+        )
+    return weights
+
+
+def _refuse_rows_without_weight(weights: NDArray[Any]) -> None:
+    """Raise where a row's votes all count nothing, as no class wins then."""
+    suspects = np.flatnonzero(weights[:, 0] == 0)  # few, as the nearest neighbour weighs most
+    empty = suspects[~weights[suspects].any(axis=1)]
+    if empty.size:
+        raise ValueError(
+            "weights must not be zero for all the neighbors of a query, but are "
+            f"in row {empty[0]} among the nearest {weights.shape[1]}"
+        )
+
+
+def _topk_dtype(distances: NDArray[Any]) -> np.dtype:
+    """Float type to compare ``distances`` in; raises where none orders them exactly."""
+    dtype = distances.dtype
+    if dtype.kind == "f":
+        return np.dtype(np.float32 if dtype.itemsize == 4 else np.float64)
+    if dtype.itemsize == 8:
+        extreme = max(int(distances.max()), -int(distances.min()))
+        if extreme > 2**53:
+            raise ValueError(
+                f"distances must be integers within 2**53, which float64 tells apart, got {extreme}"
+            )
+    return np.dtype(np.float64)
+
+
+# --- Numba kernels: plain Python functions that _compiled turns into machine code -------------
+
+_compiled_kernels: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
+_compiling = threading.Lock()
+
+
+def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
+    """``function`` compiled by Numba for ``signature``, at most once per process.
+
+    Not a decorator, because Numba compiles at decoration where signatures are given: importing
+    the module would cost the compilation of every kernel for every type.
+    """
+    key = function, signature
+    with _compiling:
+        if key not in _compiled_kernels:
+            from numba import njit
+
+            try:
+                kernel = njit([signature], nogil=True, cache=True)(function)
+            except Exception:
+                # No folder for the cache can be written to, the disk is full, a cache file is
+                # broken: no reason to fail. An error of the kernel itself comes up again here.
+                kernel = njit([signature], nogil=True)(function)
+            _compiled_kernels[key] = kernel
+        return _compiled_kernels[key]
+
+
+# "True" marks what is only read, so that read-only arrays are accepted.
+_VOTE_SIGNATURE = (
+    "void(Array(int64, 2, 'C', True), Array(float64, 2, 'C', True), "
+    "Array(int64, 1, 'C', True), Array(int64, 1, 'C', True), int64, "
+    "float64[::1], int64[:, ::1], float64[:, :, ::1])"
+)
+_TOPK_SIGNATURE = "int64(Array({float}, 2, 'C', True), {float}[:, ::1], int64[:, ::1])"
+
+
+def _vote_rows(
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    ks: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    first: int,
+    votes: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    shares: NDArray[np.float64],
+) -> None:
+    """Count a chunk of rows, whose first one is row ``first`` of the results.
+
+    After the ks[t] nearest neighbours (ks ascends) the winner goes to ``codes[slots[t]]`` and
+    the votes of all classes to ``shares[slots[t]]``, or not where the array is empty. A single
+    row of ``weights`` serves all rows. ``votes``, one zero per class, is scratch and is left as
+    it was found.
+    """
+    n_rows, k = labels.shape
+    n_ks = len(ks)
+    weights_step = 0 if len(weights) == 1 else 1
+    for i in range(n_rows):
+        # Votes never fall, so the lead can only pass to the class that has just been voted for:
+        # the winner is known after every column without a look at the other classes.
+        leader = len(votes)
+        lead = 0.0
+        t = 0
+        for j in range(k):
+            label = labels[i, j]
+            score = votes[label] + weights[i * weights_step, j]
+            votes[label] = score
+            if score > lead or (score == lead and label < leader):
+                leader = label
+                lead = score
+            while t < n_ks and ks[t] == j + 1:
+                if codes.size > 0:
+                    codes[slots[t], first + i] = leader
+                if shares.size > 0:
+                    for c in range(len(votes)):
+                        shares[slots[t], first + i, c] = votes[c]
+                t += 1
+            if t == n_ks:
+                break
+        for j in range(k):
+            votes[labels[i, j]] = 0.0
+
+
+def _topk_rows(
+    distances: NDArray[np.floating], values: NDArray[np.floating], indices: NDArray[np.int64]
+) -> int:
+    """Top K of every row; returns the first row that holds NaN, or -1.
+
+    A row of the results is, while its distances are read, a binary heap whose root is the
+    largest pair (value, index); then the heap is sorted in place.
+    """
+
+    def place(values, indices, size, value, index):
+        """Put a pair where the root of a heap of ``size`` pairs was, and restore the order."""
+        hole = 0
+        while True:
+            child = 2 * hole + 1
+            if child >= size:
+                break
+            other = child + 1
+            if other < size and (
+                values[other] > values[child]
+                or (values[other] == values[child] and indices[other] > indices[child])
+            ):
+                child = other
+            if values[child] < value or (values[child] == value and indices[child] < index):
+                break
+            values[hole] = values[child]
+            indices[hole] = indices[child]
+            hole = child
+        values[hole] = value
+        indices[hole] = index
+
+    n_rows, n_columns = distances.shape
+    k = values.shape[1]
+    for i in range(n_rows):
+        row = distances[i]
+        top = values[i]
+        where = indices[i]
+        # Pairs that rank after every real one.
+        for j in range(k):
+            top[j] = np.inf
+            where[j] = n_columns
+        for j in range(n_columns):
+            # A later column loses a tie, so only smaller values matter; written to let NaN in.
+            if not row[j] >= top[0]:
+                if row[j] != row[j]:
+                    return i
+                place(top, where, k, row[j], j)
+        for size in range(k - 1, 0, -1):
+            value = top[size]
+            index = where[size]
+            top[size] = top[0]
+            where[size] = where[0]
+            place(top, where, size, value, index)
+        # Infinite distances never beat the pairs put in first: name those by their columns.
+        if where[k - 1] == n_columns:
+            j = k
+            while j > 0 and where[j - 1] == n_columns:
+                j -= 1
+            for column in range(n_columns):
+                if j < k and row[column] == np.inf:
+                    where[j] = column
+                    j += 1
+    return -1

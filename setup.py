@@ -1,0 +1,73 @@
+"""Build the extension: one Cython module, and one C object per CPU level.
+
+Only the per-CPU kernel files get CPU flags; which of them runs is decided at run time. A
+compiler that does not know a level's flags leaves that level out, with a notice.
+"""
+
+import os
+import platform
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+KERNELS = "fastknn/_kernels"
+C_FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno"]
+# Level: flags. The order is that of the levels in dispatch.c; base is always built.
+LEVELS = {
+    "avx2": ["-mavx2"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"],
+}
+X86 = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")
+
+
+class BuildKernels(build_ext):
+    """build_ext, with a set of flags for each kernel file."""
+
+    def build_extension(self, ext: Extension) -> None:
+        gcc_like = self.compiler.compiler_type in ("unix", "mingw32")
+        flags = C_FLAGS if gcc_like else []
+        ext.extra_compile_args = [*flags, *ext.extra_compile_args]
+        have = []
+        objects = self.compile_kernel("base", flags)
+        for level, cpu_flags in LEVELS.items() if X86 and gcc_like else ():
+            try:
+                objects += self.compile_kernel(level, [*flags, *cpu_flags])
+                have.append((f"FASTKNN_HAVE_{level.upper()}", "1"))
+            except CompileError:
+                print(
+                    f"fastknn: NOTICE: this compiler cannot build the {level} kernels "
+                    f"(needs {' '.join(cpu_flags)}); going on without them",
+                    file=sys.stderr,
+                )
+        objects += self.compile_kernel("dispatch", flags, have)
+        ext.extra_objects = [*ext.extra_objects, *objects]
+        super().build_extension(ext)
+
+    def compile_kernel(self, name: str, flags: list[str], macros: list = ()) -> list[str]:
+        return self.compiler.compile(
+            [f"{KERNELS}/{name}.c"],
+            output_dir=self.build_temp,
+            macros=list(macros),
+            extra_postargs=flags + os.environ.get("FASTKNN_CFLAGS", "").split(),
+            depends=[f"{KERNELS}/{h}" for h in sorted(os.listdir(KERNELS)) if h.endswith(".h")],
+        )
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "fastknn._core",
+                ["fastknn/_core.pyx"],
+                depends=[f"{KERNELS}/kernels.h"],
+                extra_compile_args=os.environ.get("FASTKNN_CFLAGS", "").split(),
+                extra_link_args=os.environ.get("FASTKNN_LDFLAGS", "").split(),
+            )
+        ],
+        language_level=3,
+    ),
+    cmdclass={"build_ext": BuildKernels},
+)
