@@ -85,7 +85,9 @@ class Index:
         self, train, metric: str = "l2", *, screen: str = "auto", n_jobs: int | None = None
     ) -> None:
         if screen not in SCREENS:
-            raise ValueError(f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}")
+            raise ValueError(
+                f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}"
+            )
         self.metric = metric_name(metric)
         self.screen = screen
         self.stats_: dict[str, float] = {}
@@ -352,7 +354,9 @@ def _progress(progress, total: int) -> Iterator[Callable[[float], object]]:
         from tqdm.auto import tqdm
 
         # Parts of a query count too, but nobody wants to read them.
-        layout = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}, {rate_fmt}]"
+        layout = (
+            "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}, {rate_fmt}]"
+        )
         with tqdm(total=total, unit=" queries", bar_format=layout) as bar:
             yield bar.update
     elif callable(getattr(progress, "update", None)):

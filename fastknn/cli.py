@@ -1,0 +1,316 @@
+"""The ``fastknn`` command: classify image sets from files, and a demonstration."""
+
+import argparse
+import csv
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fastknn import __version__
+
+DESCRIPTION = """\
+Exact k-nearest-neighbour classification under L1 and L2.
+"""
+CLASSIFY = """\
+Classify images by the majority of their exact K nearest neighbours.
+
+PATH is a folder of CIFAR-10 (binary or Python layout) or MNIST (IDX, gzipped or not), of which
+--train takes the training part and --test the test part; or one file: a CIFAR-10 batch, an IDX
+image file with its labels beside it, or a .npz with X and y.
+"""
+DEMO = """\
+Classify the 1,797 real digit images that come with scikit-learn, side by side with
+scikit-learn's own classifier. Needs no files.
+"""
+SHADES = " .:-=+*#%@"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Examples
+    --------
+    >>> from fastknn.cli import main
+    >>> main(["demo", "--k", "3"])  # doctest: +ELLIPSIS
+    digits: 1,347 to learn from, 450 to classify, ...
+    ...
+    0
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("fastknn: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as head, had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        print(f"fastknn: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="fastknn", description=DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"fastknn {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--k", type=_positive, default=5, metavar="K", help="neighbours that vote (default: 5)"
+    )
+    common.add_argument(
+        "--n-jobs", type=int, metavar="N", help="threads (default: one for each core)"
+    )
+
+    classify = commands.add_parser(
+        "classify",
+        parents=[common],
+        help="classify an image set with another",
+        description=CLASSIFY,
+        formatter_class=raw,
+    )
+    classify.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
+    classify.add_argument(
+        "--test", metavar="PATH", help="images to classify (default: the test part of --train)"
+    )
+    classify.add_argument(
+        "--metric", choices=("l1", "l2"), default="l2", help="distance (default: l2)"
+    )
+    classify.add_argument(
+        "--weights",
+        choices=("uniform", "distance"),
+        default="uniform",
+        help="equal votes, or votes of 1/distance (default: uniform)",
+    )
+    classify.add_argument(
+        "--output", metavar="CSV", help="write row, label, prediction and nearest training row"
+    )
+    classify.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show a progress bar (default: if standard error is a terminal)",
+    )
+    classify.set_defaults(run=_classify)
+
+    demo = commands.add_parser(
+        "demo",
+        parents=[common],
+        help="classify scikit-learn's digits, side by side with scikit-learn",
+        description=DEMO,
+        formatter_class=raw,
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
+    return value
+
+
+# --- classify ---------------------------------------------------------------------------------
+
+
+def _classify(options: argparse.Namespace) -> None:
+    from sklearn.metrics import confusion_matrix
+
+    from fastknn.datasets import load_labelled_images
+    from fastknn.index import Index
+    from fastknn.vote import distance_weights, vote
+
+    _check_writable(options.output)
+    train = load_labelled_images(options.train, split="train")
+    test = load_labelled_images(options.test or options.train, split="test")
+    shape = " x ".join(map(str, train.image_shape))
+    print(f"train     {len(train.images):,} images of {shape}, {train.images.dtype}")
+    print(f"test      {len(test.images):,} images")
+
+    started = time.perf_counter()
+    index = Index(train.images, options.metric, n_jobs=options.n_jobs)
+    print(f"index     {index!r}, built in {time.perf_counter() - started:.2f} s", flush=True)
+
+    progress = sys.stderr.isatty() if options.progress is None else options.progress
+    started = time.perf_counter()
+    distances, indices = index.search(
+        test.images, options.k, n_jobs=options.n_jobs, progress=progress
+    )
+    classes, codes = np.unique(train.labels, return_inverse=True)
+    weights = distance_weights(distances) if options.weights == "distance" else None
+    winners = vote(codes[indices], n_classes=len(classes), weights=weights, n_jobs=options.n_jobs)
+    predicted = classes[winners]
+    seconds = time.perf_counter() - started
+
+    right = int((predicted == test.labels).sum())
+    total = len(test.labels)
+    print(
+        f"accuracy  {right / total:.2%} ({right:,} of {total:,}), {options.metric}, k={options.k}"
+    )
+    print(f"speed     {total / seconds:,.0f} queries/s ({seconds:.2f} s, search and vote)")
+    print(
+        f"memory    {_mib(train.images.nbytes + test.images.nbytes)} of images, "
+        f"{_mib(index.nbytes)} of codes, {_peak_memory()} at most in all\n"
+    )
+    shown = np.union1d(classes, test.labels)
+    matrix = confusion_matrix(test.labels, predicted, labels=shown)
+    _print_confusion(matrix, [_class_name(train.class_names, label) for label in shown])
+    if options.output:
+        _write_predictions(options.output, train.class_names, test.labels, predicted, indices[:, 0])
+        print(f"\npredictions written to {options.output}")
+
+
+def _class_name(names: Sequence[str], label: int) -> str:
+    return names[label] if 0 <= label < len(names) else str(label)
+
+
+def _mib(n_bytes: float) -> str:
+    return f"{n_bytes / 2**20:,.0f} MiB"
+
+
+def _peak_memory() -> str:
+    """The most that this process has held in memory."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return "(unknown)"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def _print_confusion(matrix: np.ndarray, names: Sequence[str]) -> None:
+    """Rows are the truth; each column is headed by the number of its class."""
+    heads = [str(i) for i in range(len(names))]
+    rows = [head if head == name else f"{head} {name}" for head, name in zip(heads, names)]
+    name_width = max(map(len, rows))
+    width = max(len(f"{matrix.max():,}"), len(heads[-1])) + 2
+    print("confusion (rows: truth, columns: prediction, in the same order)")
+    print(" " * name_width + "".join(f"{head:>{width}}" for head in heads))
+    for row, counts in zip(rows, matrix, strict=True):
+        print(f"{row:<{name_width}}" + "".join(f"{count:>{width},}" for count in counts))
+
+
+def _check_writable(output: str | None) -> None:
+    """Better now than after the search."""
+    if output is None:
+        return
+    folder = Path(output).expanduser().absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"--output: there is no folder {folder}")
+    if Path(output).expanduser().is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"--output: cannot write {output}")
+
+
+def _write_predictions(
+    output: str,
+    names: Sequence[str],
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    nearest: np.ndarray,
+) -> None:
+    """Write a CSV file whole, or leave what is there as it is."""
+    target = Path(output).expanduser().absolute()
+    with tempfile.NamedTemporaryFile(
+        "w", newline="", encoding="utf-8", dir=target.parent, delete=False
+    ) as file:
+        try:
+            writer = csv.writer(file)
+            writer.writerow(["row", "label", "prediction", "nearest_train_row"])
+            for row, (label, guess, near) in enumerate(
+                zip(labels, predicted, nearest, strict=True)
+            ):
+                writer.writerow([row, _class_name(names, label), _class_name(names, guess), near])
+            file.close()
+            os.chmod(file.name, 0o666 & ~_umask())
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# --- demo -------------------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+    from sklearn.neighbors import KNeighborsClassifier as TheirClassifier
+
+    from fastknn import KNeighborsClassifier, cpu_level
+
+    images, labels = load_digits(return_X_y=True)
+    train, test, train_labels, test_labels = train_test_split(
+        images.astype(np.uint8), labels, random_state=0
+    )
+    print(
+        f"digits: {len(train):,} to learn from, {len(test):,} to classify, 8 x 8 pixels; "
+        f"k={options.k}, {cpu_level()} kernels\n"
+    )
+    print("metric  classifier    accuracy    queries/s  same predictions")
+    for metric in ("l1", "l2"):
+        ours = KNeighborsClassifier(options.k, metric=metric, n_jobs=options.n_jobs)
+        theirs = TheirClassifier(options.k, metric=metric, algorithm="brute", n_jobs=options.n_jobs)
+        ours.fit(train, train_labels)
+        theirs.fit(train.astype(np.float32), train_labels)
+        our_guess, our_seconds = _timed(ours.predict, test)
+        their_guess, their_seconds = _timed(theirs.predict, test.astype(np.float32))
+        for name, guess, seconds in (
+            ("fastknn", our_guess, our_seconds),
+            ("scikit-learn", their_guess, their_seconds),
+        ):
+            accuracy = (guess == test_labels).mean()
+            same = (guess == our_guess).sum()
+            speed = f"{len(test) / seconds:12,.0f}"
+            print(f"{metric:<8}{name:<14}{accuracy:8.2%} {speed}  {same} of {len(test)}")
+    print("\n(Where distances tie, fastknn takes the lower index; scikit-learn does not say.)\n")
+    _show_neighbors(ours, train, train_labels, test, test_labels)
+
+
+def _timed(
+    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The predictions, and the median of the seconds of seven calls after a first one."""
+    result, seconds = predict(images), []
+    for _ in range(7):
+        started = time.perf_counter()
+        predict(images)
+        seconds.append(time.perf_counter() - started)
+    return result, statistics.median(seconds)
+
+
+def _show_neighbors(model, train, train_labels, test, test_labels) -> None:
+    """Print the first digit that is classified wrongly (or the first) and its neighbours."""
+    wrong = np.flatnonzero(model.predict(test) != test_labels)
+    row = wrong[0] if len(wrong) else 0
+    distances, indices = model.kneighbors(test[row : row + 1], min(3, model.n_neighbors))
+    pictures = [test[row], *train[indices[0]]]
+    heads = [f"a {test_labels[row]}", *(f"a {train_labels[i]}" for i in indices[0])]
+    feet = ["to classify", *(f"distance {distance:.1f}" for distance in distances[0])]
+    print("A test digit that is hard, and its nearest training digits under L2:\n")
+    print("  ".join(f"{head:<18}" for head in heads))
+    for line in range(8):
+        print("  ".join(f"{_shade(picture[line * 8 : line * 8 + 8]):<18}" for picture in pictures))
+    print("  ".join(f"{foot:<18}" for foot in feet))
+
+
+def _shade(pixels: np.ndarray) -> str:
+    """Two characters a pixel, from 0 (blank) to 16 (black)."""
+    return "".join(SHADES[int(pixel) * 9 // 16] * 2 for pixel in pixels)
