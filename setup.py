@@ -4,8 +4,10 @@ Only the per-CPU kernel files get CPU flags; which of them runs is decided at ru
 compiler that does not know a level's flags leaves that level out, with a notice.
 """
 
+import contextlib
 import os
 import platform
+import shutil
 import sys
 
 from Cython.Build import cythonize
@@ -45,6 +47,18 @@ class BuildKernels(build_ext):
         objects += self.compile_kernel("dispatch", flags, have)
         ext.extra_objects = [*ext.extra_objects, *objects]
         super().build_extension(ext)
+        self.copy_to_source(ext)
+
+    def copy_to_source(self, ext: Extension) -> None:
+        """Put the module beside its source as well.
+
+        ``python -m fastknn`` in the source folder finds that folder before the installed
+        package.
+        """
+        built = self.get_ext_fullpath(ext.name)
+        beside = os.path.join("fastknn", os.path.basename(built))
+        with contextlib.suppress(OSError, shutil.SameFileError):  # a read-only folder, say
+            shutil.copyfile(built, beside)
 
     def compile_kernel(self, name: str, flags: list[str], macros: list = ()) -> list[str]:
         return self.compiler.compile(

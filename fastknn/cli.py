@@ -193,7 +193,9 @@ def _peak_memory() -> str:
 def _print_confusion(matrix: np.ndarray, names: Sequence[str]) -> None:
     """Rows are the truth; each column is headed by the number of its class."""
     heads = [str(i) for i in range(len(names))]
-    rows = [head if head == name else f"{head} {name}" for head, name in zip(heads, names)]
+    rows = [
+        head if head == name else f"{head} {name}" for head, name in zip(heads, names, strict=True)
+    ]
     name_width = max(map(len, rows))
     width = max(len(f"{matrix.max():,}"), len(heads[-1])) + 2
     print("confusion (rows: truth, columns: prediction, in the same order)")
