@@ -300,6 +300,14 @@ def test_numpy_archive(tmp_path, names, dtype):
     assert loaded.image_shape == (2, 4)
 
 
+def test_numpy_archive_in_fortran_order(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, X=np.asfortranarray(np.arange(12).reshape(3, 4)), y=[0, 1, 2])
+    images = load_labelled_images(path).images
+    assert np.array_equal(images, np.arange(12).reshape(3, 4))
+    assert images.flags.c_contiguous
+
+
 # Files that are missing, foreign or malformed
 
 
@@ -458,14 +466,15 @@ class Call:
 
 
 def open_a_marker(path):
+    code = f"open({str(path)!r}, 'w').close()"
     return [
         b"cos\nsystem\n(S'touch " + bytes(path) + b"'\ntR.",
         b"cposix\nsystem\n(S'touch " + bytes(path) + b"'\ntR.",
         b"(S'touch " + bytes(path) + b"'\nios\nsystem\n.",
         b"(cos\nsystem\nS'touch " + bytes(path) + b"'\no.",
-        pickle.dumps(Call(eval, f"open({str(path)!r}, 'w')"), 2),
-        pickle.dumps(Call(eval, f"open({str(path)!r}, 'w')"), 4),
-        pickle.dumps({b"data": IMAGES, b"labels": [Call(exec, f"open({str(path)!r}, 'w')")]}),
+        pickle.dumps(Call(eval, code), 2),
+        pickle.dumps(Call(eval, code), 4),
+        pickle.dumps({b"data": IMAGES, b"labels": [Call(exec, code)]}),
         # Through an admitted module, and through an attribute of an admitted name.
         b"cnumpy\nsave\n(S'" + bytes(path) + b"'\n]tR.",
         b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.",
