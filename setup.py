@@ -19,7 +19,7 @@ KERNELS = "fastknn/_kernels"
 C_FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno"]
 # Level: flags. The order is that of the levels in dispatch.c; base is always built.
 LEVELS = {
-    "avx2": ["-mavx2"],
+    "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"],
 }
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")

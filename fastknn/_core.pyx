@@ -15,7 +15,7 @@ import os
 import numpy as np
 
 from libc.float cimport FLT_MAX
-from libc.math cimport INFINITY, floor, nextafterf, sqrt
+from libc.math cimport INFINITY, ceil, floor, nextafterf, sqrt
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, int8_t, int16_t, int32_t, int64_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -30,6 +30,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         QUERY_ZERO
         L1
         L2
+        DOT
         U8
         F32
         F64
@@ -50,11 +51,28 @@ cdef extern from "_kernels/kernels.h" nogil:
     ctypedef void (*Select)(int, int, const void *, const void *, const void *, uint64_t *) noexcept nogil
     ctypedef void (*Accumulate)(int, const void *, double *) noexcept nogil
 
+    ctypedef struct RowTerms:
+        const int32_t *bias
+        const float *scale
+        const float *energy
+        const float *error
+
+    ctypedef struct QueryTerms:
+        const int32_t *offset
+        const float *scale
+        const float *reach
+        const float *limit
+
+    ctypedef void (*SelectCodes)(int, int, const int32_t *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*ByteDistance)(size_t, const uint8_t *, const uint8_t *) noexcept nogil
+
     ctypedef struct Kernels:
         const char *name
-        Tile tiles[3][2]
+        Tile tiles[3][3]
         Refine refine[3][2]
         Select select[3]
+        SelectCodes select_codes
+        ByteDistance bytes[2]
         Accumulate accumulate[3]
 
     const Kernels *fastknn_kernels(int)
@@ -150,29 +168,76 @@ cdef void pack_row(char *packed, const char *row, Py_ssize_t row_bytes, Py_ssize
         spread(<uint64_t *>packed, row, row_bytes, lanes)
 
 
+cdef enum:
+    MAX_STAGES = 4  # of a cascade, the packed one included
+    CODE_ZERO = 128  # the byte that stands for zero in an L2 code
+
+# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
+cdef double CODE_SLACK = 2.0**-19
+# No reach is longer; its square is a float32. Coded data stay well below (screens.py).
+cdef double FAR_AWAY = 1e18
+
+
+ctypedef struct Matrix:
+    # Rows as they lie in somebody's array.
+    const char *data
+    Py_ssize_t stride, width
+    int element, metric
+
+
 ctypedef struct Rows:
-    # Training rows packed for one kind of tile.
+    # Rows (the training rows, or their codes) packed for one kind of tile.
     const Tile *tile
-    int element, metric, scores
-    Py_ssize_t n_rows, width, item_bytes, stride
+    int scores
+    Py_ssize_t n_rows, item_bytes
     Py_ssize_t groups, chunk_groups, panel_bytes
-    const char *given
+    Matrix given
     char *panels
     char *bias
+    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after contraction.
+    const float *scale
+    const float *error
+    float *energy
+
+
+ctypedef struct Stage:
+    # A later stage of a cascade: codes row by row. The first four belong to the training rows.
+    Matrix rows
+    const float *scale
+    const float *error
+    const int32_t *norm
+    const uint8_t *query_codes
+    const float *query_scale
+    const double *query_error
+    const int32_t *query_norm
 
 
 ctypedef struct Queries:
     # Some packed queries, and the best rows found so far for each.
-    Py_ssize_t n, k, survivors, refined
+    Py_ssize_t n, k, n_stages
+    int64_t survivors[MAX_STAGES]
+    int64_t refined
     char *packed
     char *threshold
     char *score
     double *total
     double *constant
-    const double *exact
+    # The first stage: how far queries lie from their codes, and (codes only) at what scale.
     const double *errors
+    const float *scale
+    int32_t *offset
+    float *code_reach
+    float *code_limit
+    # The later stages.
+    Stage stages[MAX_STAGES]
+    double *reach
+    # The refine: float64 queries, or NULL and bytes; NULL twice where scores are the distances.
+    const double *exact
+    const uint8_t *bytes
     double *distances
     int64_t *indices
+    Matrix train
+    double *cap
     double screen_slack, screen_tiny, refine_slack, refine_tiny
 
 
@@ -197,15 +262,46 @@ cdef double get_score(const char *scores, int kind, Py_ssize_t i) noexcept nogil
     return (<const double *>scores)[i]
 
 
-cdef double row_bias(const Rows *train, const uint8_t *row) noexcept nogil:
-    """What a row adds to its scores (kernels.h): an exact integer, or nothing."""
+cdef Py_ssize_t byte_sum(const uint8_t *values, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, total = 0
+    for i in range(width):
+        total += values[i]
+    return total
+
+
+cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
+    """Sum of squares of codes about their zero."""
     cdef int64_t total = 0
     cdef Py_ssize_t i
-    if train.element != U8 or train.metric != L2:
+    for i in range(width):
+        total += (<int32_t>codes[i] - CODE_ZERO) * (<int32_t>codes[i] - CODE_ZERO)
+    return total
+
+
+cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
+    """What a row adds to its scores: an exact integer, or nothing (kernels.h, screens.py)."""
+    cdef Py_ssize_t width = train.given.width, i
+    cdef int64_t total = 0
+    if train.given.element != U8:
         return 0
-    for i in range(train.width):
-        total += <int32_t>row[i] * (<int32_t>row[i] - 2 * QUERY_ZERO)
+    if train.given.metric == L1:
+        return 0 if train.scale == NULL else -ceil(
+            <double>train.error[row] / train.scale[row] * (1 + 2.0**-50)
+        )
+    if train.scale != NULL:
+        return 2.0 * (byte_sum(values, width) - CODE_ZERO * width)
+    for i in range(width):
+        total += <int32_t>values[i] * (<int32_t>values[i] - 2 * QUERY_ZERO)
     return <double>total
+
+
+cdef void set_energy(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
+    """scale**2 |code|**2 - error**2, less the room for float32 (screens.py)."""
+    cdef double scale = train.scale[row], error = train.error[row]
+    cdef double energy = scale * scale * code_norm(values, train.given.width)
+    train.energy[row] = nextafterf(
+        <float>(energy - error * error - CODE_SLACK * (energy + error * error)), -INFINITY
+    )
 
 
 cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
@@ -218,10 +314,12 @@ cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
         row = panel * train.tile.rows + lane
         bias = 0
         if row < train.n_rows:
-            given = train.given + row * train.stride
-            pack_row(packed, given, train.width * train.item_bytes, train.tile.rows, lane,
+            given = train.given.data + row * train.given.stride
+            pack_row(packed, given, train.given.width * train.item_bytes, train.tile.rows, lane,
                      train.tile.group * <int>train.item_bytes)
-            bias = row_bias(train, <const uint8_t *>given)
+            bias = row_bias(train, row, <const uint8_t *>given)
+            if train.energy != NULL:
+                set_energy(train, row, <const uint8_t *>given)
         set_score(train.bias, train.scores, row, bias)
 
 
@@ -238,7 +336,7 @@ cdef double flip(const Rows *train, const uint8_t *query, char *flipped) noexcep
     """Write QUERY_ZERO - query as the dot reads it; return the sum of squares."""
     cdef int64_t squares = 0
     cdef Py_ssize_t i
-    for i in range(train.width):
+    for i in range(train.given.width):
         squares += <int32_t>query[i] * query[i]
         if train.tile.query_bytes == 1:
             (<int8_t *>flipped)[i] = <int8_t>(QUERY_ZERO - <int32_t>query[i])
@@ -247,20 +345,31 @@ cdef double flip(const Rows *train, const uint8_t *query, char *flipped) noexcep
     return <double>squares
 
 
+cdef void set_query_terms(const Rows *train, Queries *queries, Py_ssize_t query,
+                          const uint8_t *code) noexcept nogil:
+    """What a coded query adds to scores, and the square of its length (screens.py)."""
+    cdef Py_ssize_t width = train.given.width
+    cdef double scale = queries.scale[query]
+    queries.offset[query] = <int32_t>(256 * (byte_sum(code, width) - CODE_ZERO * width + width))
+    queries.constant[query] = scale * scale * code_norm(code, width)
+
+
 cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
                        char *flipped) noexcept nogil:
     """Pack tile by tile; the last tile may be short. `flipped` is scratch for one query."""
-    cdef Py_ssize_t query, first, lanes, code_bytes = train.width * train.tile.query_bytes
+    cdef Py_ssize_t query, first, lanes, code_bytes = train.given.width * train.tile.query_bytes
     cdef const char *code
     memset(queries.packed, 0,
            queries.n * train.groups * train.tile.group * train.tile.query_bytes)
     for query in range(queries.n):
         first = query - query % train.tile.queries
         lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
-        code = codes + query * train.width * train.item_bytes
+        code = codes + query * train.given.width * train.item_bytes
         queries.constant[query] = 0
-        if train.element == U8 and train.metric == L2:
+        if train.given.element == U8 and train.given.metric == L2:
             queries.constant[query] = flip(train, <const uint8_t *>code, flipped)
+            if queries.scale != NULL:
+                set_query_terms(train, queries, query, <const uint8_t *>code)
             code = flipped
         pack_row(packed_tile(train, queries, first, 0), code, code_bytes, lanes, query - first,
                  train.tile.group * train.tile.query_bytes)
@@ -353,15 +462,18 @@ cdef void measure_slack(const Rows *train, Queries *queries) noexcept nogil:
     1.001 covers the higher orders); a square that underflows is off by at most half the
     smallest subnormal. Scores of bytes are exact.
     """
-    cdef double width = train.width, terms = min(train.width, <Py_ssize_t>DEPTH_LIMIT_FLOATS)
+    cdef double width = train.given.width, terms = min(width, <double>DEPTH_LIMIT_FLOATS)
     cdef double u64 = 2.0**-53, tiny64 = 2.0**-1074
-    cdef double u = 2.0**-24 if train.element == F32 else u64
+    cdef double u = 2.0**-24 if train.given.element == F32 else u64
     queries.screen_slack = queries.screen_tiny = 0
-    if train.element != U8:
+    if train.given.element != U8:
         queries.screen_slack = 1.001 * ((terms + 3) * u + (width / terms + 3) * u64)
-        queries.screen_tiny = (width + 4) * (2.0**-149 if train.element == F32 else tiny64)
-    queries.refine_slack = 1.001 * (width / 8 + 12) * u64
-    queries.refine_tiny = (width + 4) * tiny64
+        queries.screen_tiny = (width + 4) * (2.0**-149 if train.given.element == F32 else tiny64)
+    queries.refine_slack = queries.refine_tiny = 0
+    if queries.exact != NULL:
+        width = queries.train.width
+        queries.refine_slack = 1.001 * (width / 8 + 12) * u64
+        queries.refine_tiny = (width + 4) * tiny64
 
 
 cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) noexcept nogil:
@@ -369,21 +481,27 @@ cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) n
 
     With tau the k-th best distance so far (squared under L2), s a row's score, r its refined
     distance, e the distance from the query to its codes, the row is dropped when s > limit:
-        s <= S (1 + screen_slack) + screen_tiny, with S = dist(codes, x), so S > reach;
-        dist(query, x) >= S - e > (tau + refine_tiny) (1 + refine_slack), so r > tau.
+        s <= S (1 + screen_slack) + screen_tiny, with S = dist(codes, x), so S > reach + e;
+        dist(query, x) >= S - e > reach >= (tau + refine_tiny) (1 + refine_slack), so r > tau.
     Exact integers need no slack, and rows come in the order of their index: a tie is too late.
     Each step is rounded up by at least as much as its own rounding (`up`).
     """
-    cdef double up = 1 + 2.0**-50, tau = queries.distances[query * queries.k], limit
+    cdef double up = 1 + 2.0**-50, best = queries.distances[query * queries.k]
+    cdef double tau = min(best, queries.cap[query]), reach, limit
     cdef double error = 0 if queries.errors == NULL else queries.errors[query]
-    if queries.exact == NULL:
-        limit = tau - 1
+    cdef bint squared = train.given.metric == L2
+    if queries.exact == NULL and queries.bytes == NULL:
+        limit = min(best - 1, queries.cap[query])
     else:
-        limit = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
-        if error > 0 and train.metric == L2:
-            limit = (sqrt(limit) + error) ** 2 * up
-        elif error > 0:
-            limit = (limit + error) * up
+        reach = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
+        if squared:
+            reach = sqrt(reach) * up
+        queries.reach[query] = reach
+        reach = (reach + error) * up
+        if train.scale != NULL:
+            set_code_threshold(train, queries, query, reach)
+            return
+        limit = reach * reach if squared else reach
         limit = (limit * (1 + queries.screen_slack) + queries.screen_tiny) * up
     limit -= queries.constant[query]
     if train.scores == I32_SCORES:
@@ -393,33 +511,80 @@ cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) n
     set_score(queries.threshold, train.scores, query, limit)
 
 
+cdef void set_code_threshold(const Rows *train, Queries *queries, Py_ssize_t query,
+                             double reach) noexcept nogil:
+    """The same for codes, whose bounds are derived in screens.py."""
+    cdef double limit
+    if train.given.metric == L1:
+        limit = min(floor(reach / queries.scale[query] * (1 + 2.0**-50)), <double>INT32_MAX)
+        set_score(queries.threshold, train.scores, query, limit)
+        return
+    reach = nextafterf(<float>min(reach, FAR_AWAY), INFINITY)
+    queries.code_reach[query] = <float>(2 * reach)
+    reach *= reach
+    limit = reach - queries.constant[query] + CODE_SLACK * (reach + queries.constant[query])
+    queries.code_limit[query] = nextafterf(<float>limit, INFINITY)
+
+
+cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double reach) noexcept nogil:
+    """Whether a later stage's bound puts a row beyond the query's reach."""
+    cdef Py_ssize_t width = stage.rows.width
+    cdef double distance = <double>kernels.bytes[stage.rows.metric](
+        width, stage.query_codes + query * width,
+        <const uint8_t *>stage.rows.data + row * stage.rows.stride)
+    cdef double ours, theirs, scale = stage.scale[row], query_scale = stage.query_scale[query]
+    reach = (reach + stage.query_error[query] + stage.error[row]) * (1 + 2.0**-50)
+    if stage.rows.metric == L1:
+        return distance * scale > reach * (1 + 2.0**-50)
+    # 2 <q, x> = |q|**2 + |x|**2 - |q - x|**2 in integers; then the law of cosines at two scales.
+    ours, theirs = stage.query_norm[query], stage.norm[row]
+    distance = query_scale * scale * (ours + theirs - distance)
+    ours *= query_scale * query_scale
+    theirs *= scale * scale
+    return ours + theirs - distance > reach * reach + 2.0**-48 * (ours + theirs + reach * reach)
+
+
 cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize_t first_row,
-                 uint64_t survivors, const char *score, const char *bias) noexcept nogil:
-    """Exact distances of one query's survivors in one panel; keep the best."""
+                 uint64_t survivors, const char *score) noexcept nogil:
+    """Take one query's survivors in one panel through what is left of the cascade."""
     cdef double *distances = queries.distances + query * queries.k
     cdef int64_t *indices = queries.indices + query * queries.k
     cdef double distance
     cdef int64_t row
-    cdef int lane
-    cdef bint better = False
+    cdef int lane, stage
     while survivors:
         lane = lowest_bit(survivors)
         survivors &= survivors - 1
         row = first_row + lane
-        queries.survivors += 1
-        if queries.exact == NULL:
-            distance = (get_score(score, train.scores, lane) + get_score(bias, train.scores, lane)
-                        + queries.constant[query])
+        queries.survivors[0] += 1
+        stage = 0
+        while stage < queries.n_stages and not ruled_out(
+            &queries.stages[stage], query, row, queries.reach[query]
+        ):
+            stage += 1
+            queries.survivors[stage] += 1
+        if stage < queries.n_stages:
+            continue
+        if queries.exact == NULL and queries.bytes == NULL:
+            distance = (get_score(score, train.scores, lane)
+                        + get_score(train.bias, train.scores, row) + queries.constant[query])
         else:
             queries.refined += 1
-            distance = kernels.refine[train.element][train.metric](
-                train.width, queries.exact + query * train.width,
-                train.given + row * train.stride)
+            distance = exact_distance(queries, query, row)
         if before(distance, row, distances[0], indices[0]):
             sift_down(distances, indices, queries.k, distance, row)
-            better = True
-    if better:
-        set_threshold(train, queries, query)
+            set_threshold(train, queries, query)
+
+
+cdef double exact_distance(const Queries *queries, Py_ssize_t query, Py_ssize_t row) noexcept nogil:
+    """The distance (squared, under L2) that is returned and compared."""
+    cdef const Matrix *train = &queries.train
+    cdef const char *values = train.data + row * train.stride
+    if queries.exact == NULL:
+        return <double>kernels.bytes[train.metric](
+            train.width, queries.bytes + query * train.width, <const uint8_t *>values)
+    return kernels.refine[train.element][train.metric](
+        train.width, queries.exact + query * train.width, values)
 
 
 cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept nogil:
@@ -429,18 +594,118 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
     cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
     cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real)
     cdef uint64_t survivors[MAX_TILE_QUERIES]
-    cdef const char *bias = train.bias + first_row * size
     cdef const char *score
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
         score = score_tile(train, queries, first, count, panel)
-        kernels.select[train.scores](count, rows, score, bias, queries.threshold + first * size,
-                                     survivors)
+        select_survivors(train, queries, first, count, first_row, score, survivors)
         for i in range(count):
             if survivors[i] & real_rows:
                 refine(train, queries, first + i, first_row, survivors[i] & real_rows,
-                       score + i * rows * size, bias)
+                       score + i * rows * size)
         first += count
+
+
+cdef void select_survivors(const Rows *train, const Queries *queries, Py_ssize_t first, int count,
+                           Py_ssize_t first_row, const char *score,
+                           uint64_t *survivors) noexcept nogil:
+    cdef int size = score_bytes(train)
+    cdef RowTerms row
+    cdef QueryTerms query
+    if train.energy == NULL:
+        kernels.select[train.scores](count, train.tile.rows, score, train.bias + first_row * size,
+                                     queries.threshold + first * size, survivors)
+        return
+    row.bias = <const int32_t *>train.bias + first_row
+    row.scale = train.scale + first_row
+    row.energy = train.energy + first_row
+    row.error = train.error + first_row
+    query.offset = queries.offset + first
+    query.scale = queries.scale + first
+    query.reach = queries.code_reach + first
+    query.limit = queries.code_limit + first
+    kernels.select_codes(count, train.tile.rows, <const int32_t *>score, &row, &query, survivors)
+
+
+cdef void start_seeding(const Rows *train, Queries *queries) noexcept nogil:
+    """Thresholds that let every row through."""
+    cdef Py_ssize_t query
+    for query in range(queries.n):
+        set_estimate_threshold(train, queries, query, INFINITY)
+
+
+cdef void set_estimate_threshold(const Rows *train, Queries *queries, Py_ssize_t query,
+                                 double estimate) noexcept nogil:
+    """Let rows through whose codes look no farther than `estimate` (see `estimated`)."""
+    if train.energy == NULL:
+        set_score(queries.threshold, train.scores, query, min(estimate, <double>INT32_MAX))
+        return
+    queries.code_reach[query] = 0
+    queries.code_limit[query] = <float>min(estimate, <double>FLT_MAX)
+
+
+cdef double estimated(const Rows *train, const Queries *queries, Py_ssize_t query, Py_ssize_t row,
+                      int32_t score) noexcept nogil:
+    """What the codes make of a distance: something that grows with it."""
+    cdef double total = <double>score + (<const int32_t *>train.bias)[row]
+    if train.energy == NULL:
+        return total
+    return (total + queries.offset[query]) * train.scale[row] * queries.scale[query] + (
+        train.energy[row])
+
+
+cdef void seed_panel(const Rows *train, Queries *queries, Py_ssize_t panel, double *estimates,
+                     int64_t *seeds, Py_ssize_t n_seeds) noexcept nogil:
+    """Keep the rows of one panel that look nearest to each query."""
+    cdef int rows = train.tile.rows, count, i, lane
+    cdef Py_ssize_t first_row = panel * rows, first = 0, query
+    cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
+    cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real), bits
+    cdef uint64_t survivors[MAX_TILE_QUERIES]
+    cdef const int32_t *score
+    cdef double estimate
+    while first < queries.n:
+        count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
+        score = <const int32_t *>score_tile(train, queries, first, count, panel)
+        select_survivors(train, queries, first, count, first_row, <const char *>score, survivors)
+        for i in range(count):
+            bits = survivors[i] & real_rows
+            query = first + i
+            while bits:
+                lane = lowest_bit(bits)
+                bits &= bits - 1
+                estimate = estimated(train, queries, query, first_row + lane,
+                                     score[i * rows + lane])
+                if estimate < estimates[query * n_seeds]:
+                    sift_down(estimates + query * n_seeds, seeds + query * n_seeds, n_seeds,
+                              estimate, first_row + lane)
+                    set_estimate_threshold(train, queries, query, estimates[query * n_seeds])
+        first += count
+
+
+cdef void finish_seeding(const Rows *train, Queries *queries, const int64_t *seeds,
+                         Py_ssize_t n_seeds) noexcept nogil:
+    """Caps from the exact distances of the seeds, by way of the (still empty) heaps."""
+    cdef Py_ssize_t query, place, k = queries.k
+    cdef double *distances
+    cdef int64_t *indices
+    cdef double distance
+    cdef int64_t row
+    for query in range(queries.n):
+        distances = queries.distances + query * k
+        indices = queries.indices + query * k
+        for place in range(n_seeds):
+            row = seeds[query * n_seeds + place]
+            if row < 0:
+                continue
+            distance = exact_distance(queries, query, row)
+            if before(distance, row, distances[0], indices[0]):
+                sift_down(distances, indices, k, distance, row)
+        queries.cap[query] = distances[0]
+        for place in range(k):
+            distances[place] = INFINITY
+            indices[place] = INT64_MAX
+        set_threshold(train, queries, query)
 
 
 ctypedef fused number:
@@ -473,7 +738,7 @@ cdef void write_panel(const Rows *train, const Queries *queries, Py_ssize_t pane
     cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
     cdef const char *bias = train.bias + first_row * size
     cdef const char *score
-    cdef bint root = train.metric == L2
+    cdef bint root = train.given.metric == L2
     cdef double constant
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
@@ -498,52 +763,77 @@ cdef void write_panel(const Rows *train, const Queries *queries, Py_ssize_t pane
 
 SCORE_DTYPES = [np.int32, np.float32, np.float64]
 ELEMENTS = {np.dtype(np.uint8): U8, np.dtype(np.float32): F32, np.dtype(np.float64): F64}
-METRICS = {"l1": L1, "l2": L2}
+METRICS = {"l1": L1, "l2": L2, "dot": DOT}
+
+
+cdef Matrix as_matrix(array, metric):
+    cdef Matrix matrix
+    matrix.data = address(array)
+    matrix.stride = array.strides[0]
+    matrix.width = array.shape[1]
+    matrix.element = ELEMENTS[array.dtype]
+    matrix.metric = METRICS[metric]
+    return matrix
 
 
 cdef class Panels:
-    """Training rows packed for one kind of tile (layout: `_kernels/kernels.h`).
+    """Rows packed for one kind of tile (layout: `_kernels/kernels.h`).
 
     Parameters
     ----------
-    train : ndarray (n_rows, width) of uint8, float32 or float64
-        Native, aligned, consecutive within a row. Kept: a refine reads it.
+    given : ndarray (n_rows, width) of uint8, float32 or float64
+        Native, aligned, consecutive within a row: the training rows, or their codes.
     metric : "l1" or "l2"
+    scale, error : ndarray (n_rows,) of float32, or None
+        For codes: what a unit of a row's code is worth, and how far at most the row's
+        contraction lies from its code.
 
     The memory is there at once, the rows are not: `pack` brings them, range by range.
     """
 
-    cdef readonly object train
-    cdef object panels_array, bias_array
+    cdef object memory
     cdef Rows rows
 
-    def __init__(self, train, metric):
+    def __init__(self, given, metric, scale=None, error=None):
         cdef Rows *rows = &self.rows
-        self.train = train
-        rows.element = ELEMENTS[train.dtype]
-        rows.metric = METRICS[metric]
-        rows.tile = &kernels.tiles[rows.element][rows.metric]
-        rows.given = address(train)
-        rows.n_rows, rows.width = train.shape
-        rows.stride, rows.item_bytes = train.strides[0], train.itemsize
-        rows.groups = (rows.width + rows.tile.group - 1) // rows.tile.group
-        limit = DEPTH_LIMIT_BYTES if rows.element == U8 else DEPTH_LIMIT_FLOATS
+        rows.given = as_matrix(given, metric)
+        rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
+        rows.n_rows, rows.item_bytes = len(given), given.itemsize
+        rows.groups = (rows.given.width + rows.tile.group - 1) // rows.tile.group
+        limit = DEPTH_LIMIT_BYTES if rows.given.element == U8 else DEPTH_LIMIT_FLOATS
         rows.chunk_groups = limit // rows.tile.group
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
         rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
         rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
-        self.panels_array = aligned(self.n_panels * rows.panel_bytes, np.uint8)
-        self.bias_array = aligned(self.n_panels * rows.tile.rows, SCORE_DTYPES[rows.scores])
-        rows.panels = address(self.panels_array)
-        rows.bias = address(self.bias_array)
+        padded = self.n_panels * rows.tile.rows
+        panels = aligned(self.n_panels * rows.panel_bytes, np.uint8)
+        bias = aligned(padded, SCORE_DTYPES[rows.scores])
+        self.memory = [given, panels, bias]
+        rows.panels, rows.bias = address(panels), address(bias)
+        if scale is not None:
+            terms = [aligned(padded, np.float32) for _ in range(3)]
+            for term, values in zip(terms, (scale, error, 0)):
+                term[:] = 0
+                term[:rows.n_rows] = values
+            self.memory += terms
+            rows.scale, rows.error = <float *>address(terms[0]), <float *>address(terms[1])
+            rows.energy = <float *>address(terms[2]) if rows.given.metric == L2 else NULL
 
     @property
     def n_panels(self):
         return (self.rows.n_rows + self.rows.tile.rows - 1) // self.rows.tile.rows
 
     @property
+    def n_rows(self):
+        return self.rows.n_rows
+
+    @property
+    def width(self):
+        return self.rows.given.width
+
+    @property
     def panel_rows(self):
-        """Training rows in a panel."""
+        """Rows in a panel."""
         return self.rows.tile.rows
 
     @property
@@ -558,15 +848,65 @@ cdef class Panels:
 
     @property
     def nbytes(self):
-        """Bytes held beside the training rows themselves."""
-        return self.panels_array.nbytes + self.bias_array.nbytes
+        """Bytes held beside the given rows."""
+        return sum(array.nbytes for array in self.memory[1:])
 
     def pack(self, Py_ssize_t first, Py_ssize_t last):
-        """Fill the panels first..last-1 from the training rows."""
+        """Fill the panels first..last-1 from the given rows."""
         cdef Py_ssize_t panel
         with nogil:
             for panel in range(first, last):
                 pack_panel(&self.rows, panel)
+
+    def forget_given(self):
+        """Let go of the given rows, once all panels are packed."""
+        self.memory[0] = None
+
+
+cdef class CodeRows:
+    """Codes of rows (of the training set, or of queries) as a later stage reads them.
+
+    Parameters
+    ----------
+    codes : ndarray (n_rows, width) of uint8, C-contiguous
+    metric : "l1" or "l2"
+    scale : ndarray (n_rows,) of float32
+        What a unit of a row's code is worth. Under L1, the same for all rows and queries.
+    error : ndarray (n_rows,), float32 for training rows, float64 for queries
+        How far at most the row's contraction lies from its code.
+    """
+
+    cdef readonly object codes, scale, error
+    cdef object norm
+    cdef Matrix rows
+
+    def __init__(self, codes, metric, scale, error):
+        cdef Py_ssize_t row
+        cdef int32_t *norms
+        self.codes, self.scale, self.error = codes, scale, error
+        self.rows = as_matrix(codes, metric)
+        self.norm = np.zeros(len(codes), np.int32)
+        norms = <int32_t *>address(self.norm)
+        cdef Py_ssize_t n_rows = len(codes)
+        with nogil:
+            for row in range(n_rows):
+                norms[row] = <int32_t>code_norm(
+                    <const uint8_t *>self.rows.data + row * self.rows.stride, self.rows.width)
+
+    @property
+    def nbytes(self):
+        return self.codes.nbytes + self.scale.nbytes + self.error.nbytes + self.norm.nbytes
+
+
+cdef void fill_stage(Stage *stage, CodeRows train, CodeRows queries):
+    stage.rows = train.rows
+    stage.scale = <const float *>address(train.scale)
+    stage.error = <const float *>address(train.error)
+    stage.norm = <const int32_t *>address(train.norm)
+    stage.query_codes = <const uint8_t *>queries.rows.data
+    stage.query_scale = <const float *>address(queries.scale)
+    stage.query_error = <const double *>address(queries.error)
+    stage.query_norm = <const int32_t *>address(queries.norm)
 
 
 cdef class QueryBlock:
@@ -575,22 +915,31 @@ cdef class QueryBlock:
     Parameters
     ----------
     panels : Panels
-    codes : ndarray (n, width), C-contiguous, of the training rows' type
-        What the screen compares.
-    exact : ndarray (n, width) of float64, C-contiguous, or None
-        The queries as given, for the refine. None where scores are exact integers.
+    codes : ndarray (n, width), C-contiguous, of the type that `panels` were given
+        What the first stage compares.
     errors : ndarray (n,) of float64 or None
-        Upper bounds of the distance from each query to its codes; None means zero.
+        Upper bounds of the distance from each (contracted) query to its codes; None means zero.
+    scale : ndarray (n,) of float32 or None
+        For codes: what a unit of each query's code is worth.
+    stages : sequence of (CodeRows, CodeRows)
+        The later stages: training rows and queries.
+    train : ndarray (n_rows, width) or None
+        The rows that survivors are refined against; None where scores are the distances.
+    exact : ndarray (n, width) of float64 or uint8, C-contiguous, or None
+        The queries as given, for the refine: uint8 if both they and `train` are.
     distances, indices : ndarray (n, k) of float64 and int64, C-contiguous, or None
         The result, filled in place; None for a block that only writes distance matrices.
+    caps : ndarray (n,) of float64 or None
+        Distances (squared, under L2) beyond which rows are not wanted.
     """
 
     cdef Panels panels
     cdef Queries queries
     cdef object memory
 
-    def __init__(self, Panels panels, codes, exact=None, errors=None, distances=None, indices=None):
-        cdef Rows *train = &panels.rows
+    def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
+                 exact=None, distances=None, indices=None, caps=None):
+        cdef Rows *rows = &panels.rows
         cdef Queries *queries = &self.queries
         cdef char *given
         cdef char *flipped
@@ -599,41 +948,75 @@ cdef class QueryBlock:
         queries.n = len(codes)
         tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS
         packed = aligned(queries.n * panels.query_bytes, np.uint8)
-        threshold = aligned(queries.n, SCORE_DTYPES[train.scores])
+        threshold = aligned(queries.n, SCORE_DTYPES[rows.scores])
         score, total = aligned(tile_scores, np.float64), aligned(tile_scores, np.float64)
-        constant = aligned(queries.n, np.float64)
+        doubles = [aligned(queries.n, np.float64) for _ in range(3)]
+        words = [aligned(queries.n, np.int32) for _ in range(3)]
         scratch = aligned(panels.query_bytes, np.uint8)
         # The pointers below are into these.
-        self.memory = (packed, threshold, score, total, constant, exact, errors, distances, indices)
+        self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
+                       exact, distances, indices, stages)
         queries.packed = address(packed)
         queries.threshold = address(threshold)
         queries.score = address(score)
         queries.total = <double *>address(total)
-        queries.constant = <double *>address(constant)
-        queries.exact = NULL if exact is None else <double *>address(exact)
+        queries.constant, queries.reach, queries.cap = (
+            <double *>address(doubles[0]), <double *>address(doubles[1]),
+            <double *>address(doubles[2]))
+        queries.offset, queries.code_reach, queries.code_limit = (
+            <int32_t *>address(words[0]), <float *>address(words[1]), <float *>address(words[2]))
         queries.errors = NULL if errors is None else <double *>address(errors)
+        queries.scale = NULL if scale is None else <float *>address(scale)
+        queries.exact, queries.bytes = NULL, NULL
+        if train is not None:
+            queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
+            if exact.dtype == np.uint8:
+                queries.bytes = <uint8_t *>address(exact)
+            else:
+                queries.exact = <double *>address(exact)
+        queries.n_stages = len(stages)
+        for place, (train_codes, query_codes) in enumerate(stages):
+            fill_stage(&queries.stages[<int>place], train_codes, query_codes)
         given, flipped = address(codes), address(scratch)
         with nogil:
-            pack_queries(train, queries, given, flipped)
-            measure_slack(train, queries)
+            pack_queries(rows, queries, given, flipped)
+            measure_slack(rows, queries)
         if distances is not None:
             queries.k = distances.shape[1]
             queries.distances = <double *>address(distances)
             queries.indices = <int64_t *>address(indices)
             distances[:] = INFINITY
             indices[:] = INT64_MAX
+            doubles[2][:] = INFINITY if caps is None else caps
             for query in range(queries.n):
-                set_threshold(train, queries, query)
+                set_threshold(rows, queries, query)
 
     @property
     def survivors(self):
-        """(query, row) pairs that the screen could not rule out."""
-        return self.queries.survivors
+        """(query, row) pairs that each stage of the cascade could not rule out."""
+        return [self.queries.survivors[stage] for stage in range(self.queries.n_stages + 1)]
 
     @property
     def refined(self):
         """(query, row) pairs whose distance was computed a second time, exactly."""
         return self.queries.refined
+
+    def seed(self, Py_ssize_t last, Py_ssize_t n_seeds):
+        """Bound each query's k-th best distance before the search, from panels 0..last-1.
+
+        The exact distances of the n_seeds >= k rows that look nearest by their codes: their k-th
+        smallest is no less than the k-th best of all rows.
+        """
+        cdef Py_ssize_t panel
+        estimates = np.full((self.queries.n, n_seeds), INFINITY)
+        seeds = np.full((self.queries.n, n_seeds), -1, np.int64)
+        cdef double *looks = <double *>address(estimates)
+        cdef int64_t *rows = <int64_t *>address(seeds)
+        with nogil:
+            start_seeding(&self.panels.rows, &self.queries)
+            for panel in range(last):
+                seed_panel(&self.panels.rows, &self.queries, panel, looks, rows, n_seeds)
+            finish_seeding(&self.panels.rows, &self.queries, rows, n_seeds)
 
     def search(self, Py_ssize_t first, Py_ssize_t last):
         """Bring the best rows up to date with panels first..last-1, in increasing order."""
@@ -650,8 +1033,6 @@ cdef class QueryBlock:
         cdef int64_t *indices = self.queries.indices
         cdef const double *other_distances = other.queries.distances
         cdef const int64_t *other_indices = other.queries.indices
-        self.queries.survivors += other.queries.survivors
-        self.queries.refined += other.queries.refined
         with nogil:
             for query in range(self.queries.n):
                 root = query * k
@@ -665,7 +1046,7 @@ cdef class QueryBlock:
         """Turn the heaps into the result: nearest first, L2 distances rooted."""
         cdef Py_ssize_t query, place, k = self.queries.k
         cdef double *distances = self.queries.distances
-        cdef bint squared = self.panels.rows.metric == L2
+        cdef bint squared = self.panels.rows.given.metric == L2
         with nogil:
             for query in range(self.queries.n):
                 sort_heap(distances + query * k, self.queries.indices + query * k, k)

@@ -18,14 +18,17 @@ from fastknn import _core
 from fastknn._checks import as_k, as_matrix, as_out, check_width, metric_name
 from fastknn._core import cpu_level
 from fastknn._threads import for_each, thread_count
+from fastknn.searcher import Searcher, choose_cascade
 
 __all__ = ["Index", "cpu_level", "knn", "pairwise_distances"]
 
-SCREENS = ("auto", "direct")
+SCREENS = ("auto", "direct", "rounded", "projected")
 # Packed queries of a block: about half of a common L2 cache, the other half is the panel's.
 QUERY_BLOCK_BYTES = 512 << 10
 # Queries of a block at most: bounds what a thread holds for narrow rows.
 QUERY_BLOCK_MAX = 1024
+# Elements of the queries of a block at most: a refine keeps them in float64.
+QUERY_BLOCK_ELEMENTS = 4 << 20
 # Element pairs between two looks at Ctrl-C: 10 ms for bytes, half a second at the very worst.
 STEP_PAIRS = 2_000_000_000
 # Element pairs below which starting a thread costs more than it gives.
@@ -91,23 +94,21 @@ class Index:
         self.metric = metric_name(metric)
         self.screen = screen
         self.stats_: dict[str, float] = {}
-        self._build(as_matrix(train, "train"), thread_count(n_jobs))
-
-    def _build(self, train: np.ndarray, n_threads: int) -> None:
-        panels = self._panels = _core.Panels(train, self.metric)
-        step = max(1, 4_000_000 // (train.shape[1] * panels.panel_rows))
-        ranges = _ranges(0, panels.n_panels, step)
-        for_each(lambda some: panels.pack(*some), ranges, n_threads)
-
-    @property
-    def train(self) -> np.ndarray:
-        """The training rows, (n_rows, width)."""
-        return self._panels.train
+        n_threads = thread_count(n_jobs)
+        self.train = as_matrix(train, "train")
+        cascade, self.costs_ = choose_cascade(self.train, self.metric, screen, n_threads)
+        self._searcher = Searcher(self.train, self.metric, cascade, n_threads)
 
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        return self._panels.nbytes
+        return self._searcher.nbytes
+
+    @property
+    def cascade(self) -> str:
+        """Which screens are used, in words."""
+        cascade = self._searcher.cascade
+        return "direct" if cascade is None else cascade.name
 
     def __len__(self) -> int:
         return len(self.train)
@@ -116,18 +117,16 @@ class Index:
         n_rows, width = self.train.shape
         return (
             f"Index({n_rows:,} rows x {width:,} {self.train.dtype}, metric={self.metric!r}, "
-            f"screen='direct', cpu={cpu_level()!r}, {self.nbytes / 2**20:.1f} MiB of codes)"
+            f"screen={self.cascade!r}, cpu={cpu_level()!r}, {self.nbytes / 2**20:.1f} MiB of codes)"
         )
 
     def __getstate__(self) -> dict:
         # Panels are laid out for this processor: they are packed again where they arrive.
-        state = {name: value for name, value in vars(self).items() if name != "_panels"}
-        return {**state, "train": self.train}
+        return {**vars(self), "_searcher": self._searcher.cascade}
 
     def __setstate__(self, state: dict) -> None:
-        train = state.pop("train")
         vars(self).update(state)
-        self._build(train, thread_count(None))
+        self._searcher = Searcher(self.train, self.metric, self._searcher, thread_count(None))
 
     def search(
         self, queries, k: int, *, n_jobs: int | None = None, progress=None
@@ -158,8 +157,10 @@ class Index:
         queries = as_matrix(queries, "queries")
         check_width(queries, self.train)
         k = as_k(k, len(self))
-        panels, n_threads = self._panels, thread_count(n_jobs)
-        parts, n_splits = _plan(len(queries), panels, n_threads, result_bytes=k * 16)
+        n_threads, n_panels = thread_count(n_jobs), self._searcher.panels.n_panels
+        parts, n_splits = _plan(
+            len(queries), self._searcher.panels, n_threads, self.train.shape[1], result_bytes=k * 16
+        )
         # Where rows are split, each split has a result of its own; the first is the one returned.
         distances = [np.empty((len(queries), k)) for _ in range(n_splits)]
         indices = [np.empty((len(queries), k), np.int64) for _ in range(n_splits)]
@@ -167,17 +168,18 @@ class Index:
 
         def run(part: _Part) -> Iterator[None]:
             rows, split = part.queries, part.split
-            encoded = _encode(queries[rows], self.train.dtype, self.metric)
-            block = _core.QueryBlock(panels, *encoded, distances[split][rows], indices[split][rows])
+            block = self._searcher.block(
+                queries[rows], distances[split][rows], indices[split][rows]
+            )
             for first, last in part.steps:
                 block.search(first, last)
                 with lock:
-                    advance((rows.stop - rows.start) * (last - first) / panels.n_panels)
+                    advance((rows.stop - rows.start) * (last - first) / n_panels)
                 yield
             if n_splits == 1:
                 block.finish()
             with lock:
-                counts.update(survivors=block.survivors, rows_refined=block.refined)
+                counts.update(enumerate(block.survivors), refined=block.refined)
                 if n_splits > 1:
                     unmerged[rows.start, split] = block
 
@@ -188,9 +190,11 @@ class Index:
                 unmerged[start, 0].merge(unmerged[start, split])
             unmerged[start, 0].finish()
 
+        refined = counts.pop("refined")
         self.stats_ = {
             "rows_screened": len(queries) * len(self),
-            **counts,
+            "survivors": [count for _, count in sorted(counts.items())],
+            "rows_refined": refined,
             "seconds": time.perf_counter() - started,
         }
         return distances[0], indices[0]
@@ -256,8 +260,9 @@ def pairwise_distances(
     out = as_out(out, (len(queries), len(train)), np.float32 if single else np.float64)
     n_threads = thread_count(n_jobs)
     queries = queries.astype(common, copy=False)
-    panels = Index(train.astype(common, copy=False), metric, n_jobs=n_threads)._panels
-    parts, _ = _plan(len(queries), panels, n_threads)
+    train = train.astype(common, copy=False)
+    panels = Searcher(train, metric, None, n_threads).panels
+    parts, _ = _plan(len(queries), panels, n_threads, train.shape[1])
 
     def run(part: _Part) -> Iterator[None]:
         block = _core.QueryBlock(panels, np.ascontiguousarray(queries[part.queries]))
@@ -278,7 +283,7 @@ class _Part(NamedTuple):
 
 
 def _plan(
-    n_queries: int, panels: _core.Panels, n_threads: int, result_bytes: int = 0
+    n_queries: int, panels: _core.Panels, n_threads: int, width: int, result_bytes: int = 0
 ) -> tuple[list[_Part], int]:
     """Cut a search into parts, one after another for each of its threads.
 
@@ -287,21 +292,23 @@ def _plan(
     `result_bytes` a query, would be too large).
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
-    n_rows, width = panels.train.shape
-    if n_queries * n_rows * width < THREAD_PAIRS:
+    if n_queries * panels.n_rows * panels.width < THREAD_PAIRS:
         n_threads = 1
     few = n_queries < n_threads * tile
     n_splits = min(n_threads, n_panels) if few else 1
     if n_splits * n_queries * result_bytes > PARTIAL_BYTES:
         n_splits = 1
-    size = max(1, min(QUERY_BLOCK_BYTES // panels.query_bytes, QUERY_BLOCK_MAX))
+    size = min(
+        QUERY_BLOCK_BYTES // panels.query_bytes, QUERY_BLOCK_ELEMENTS // width, QUERY_BLOCK_MAX
+    )
+    size = max(1, size)
     n_blocks = -(-n_queries // size)
     if n_splits == 1:  # the same number of blocks for every thread
         n_blocks = min(n_queries, -(-n_blocks // n_threads) * n_threads)
     size = -(-n_queries // n_blocks)
     if size > tile:
         size += -size % tile
-    step = max(1, STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * width))
+    step = max(1, STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * panels.width))
     parts = []
     for split in range(n_splits):
         steps = _ranges(split * n_panels // n_splits, (split + 1) * n_panels // n_splits, step)
@@ -312,37 +319,6 @@ def _plan(
 
 def _ranges(start: int, stop: int, step: int) -> list[tuple[int, int]]:
     return [(first, min(first + step, stop)) for first in range(start, stop, step)]
-
-
-def _encode(
-    queries: np.ndarray, dtype: np.dtype, metric: str
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Queries as the screen compares them, as the refine does, and how far apart the two are.
-
-    Queries of another type than the training rows are rounded to it. That moves a query by
-    e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
-    stays a bound: see `set_threshold` in `_core.pyx`. Bytes against bytes need no refine.
-    """
-    if queries.dtype == dtype:
-        codes = np.ascontiguousarray(queries)
-        return codes, None if dtype == np.uint8 else codes.astype(np.float64, copy=False), None
-    exact = np.ascontiguousarray(queries, np.float64)
-    if dtype == np.uint8:
-        codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
-    else:
-        largest = np.finfo(dtype).max
-        codes = np.clip(exact, -largest, largest).astype(dtype)
-    difference = np.abs(exact - codes)
-    if not difference.any():
-        return codes, None if dtype == np.uint8 else exact, None
-    with np.errstate(over="ignore"):
-        # Scaled, so that neither huge nor tiny differences leave the range when squared.
-        largest = difference.max(axis=1)
-        scaled = difference / np.maximum(largest, np.finfo(np.float64).tiny)[:, None]
-        error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
-        # Higham's bound for the sum, and a few roundings before and after it: always upwards.
-        error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)
-    return codes, exact, np.nextafter(error, np.inf)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-/* AVX2: 16 registers, 12 of them accumulators.
+/* AVX2 with FMA: 16 registers, 12 of them accumulators.
  *
  * Limits: the SAD does 32 absolute differences in two instructions. There is no exact
  * u8 x s8 dot (vpmaddubsw saturates), so bytes are widened on the way in and multiplied as
@@ -80,6 +80,7 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
 #define FLOAT_ADD(a, b) _mm256_add_ps(a, b)
 #define FLOAT_SUB(a, b) _mm256_sub_ps(a, b)
 #define FLOAT_MUL(a, b) _mm256_mul_ps(a, b)
+#define FLOAT_ADD_PRODUCT(sum, a, b) _mm256_fmadd_ps(a, b, sum)
 #define FLOAT_ABS(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
 #define FLOAT_SURVIVES(score, threshold)                                         \
     _mm256_movemask_ps(                                                          \
@@ -99,11 +100,27 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
 #define FLOAT_ADD(a, b) _mm256_add_pd(a, b)
 #define FLOAT_SUB(a, b) _mm256_sub_pd(a, b)
 #define FLOAT_MUL(a, b) _mm256_mul_pd(a, b)
+#define FLOAT_ADD_PRODUCT(sum, a, b) _mm256_fmadd_pd(a, b, sum)
 #define FLOAT_ABS(a) _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
 #define FLOAT_SURVIVES(score, threshold)                                         \
     _mm256_movemask_pd(                                                          \
         _mm256_or_pd(_mm256_cmp_pd(score, threshold, _CMP_LE_OQ),                \
                      _mm256_cmp_pd(score, _mm256_set1_pd(HUGE_VAL), _CMP_EQ_OQ)))
 #include "floats.h"
+
+#define CODE_LANES 8
+#define INTS __m256i
+#define FLOATS __m256
+#define LOAD_INTS(p) _mm256_load_si256((const __m256i *)(p))
+#define SPREAD_INT(x) _mm256_set1_epi32(x)
+#define ADD_INTS(a, b) _mm256_add_epi32(a, b)
+#define TO_FLOATS(ints) _mm256_cvtepi32_ps(ints)
+#define LOAD_FLOATS(p) _mm256_load_ps(p)
+#define SPREAD_FLOAT(x) _mm256_set1_ps(x)
+#define SUB(a, b) _mm256_sub_ps(a, b)
+#define MUL(a, b) _mm256_mul_ps(a, b)
+#define ADD(a, b) _mm256_add_ps(a, b)
+#define AT_MOST(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ))
+#include "select_codes.h"
 
 #include "level.h"

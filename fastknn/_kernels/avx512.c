@@ -71,6 +71,7 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define FLOAT_ADD(a, b) _mm512_add_ps(a, b)
 #define FLOAT_SUB(a, b) _mm512_sub_ps(a, b)
 #define FLOAT_MUL(a, b) _mm512_mul_ps(a, b)
+#define FLOAT_ADD_PRODUCT(sum, a, b) _mm512_fmadd_ps(a, b, sum)
 #define FLOAT_ABS(a) _mm512_abs_ps(a)
 #define FLOAT_SURVIVES(score, threshold)                     \
     (_mm512_cmp_ps_mask(score, threshold, _CMP_LE_OQ)        \
@@ -89,10 +90,26 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define FLOAT_ADD(a, b) _mm512_add_pd(a, b)
 #define FLOAT_SUB(a, b) _mm512_sub_pd(a, b)
 #define FLOAT_MUL(a, b) _mm512_mul_pd(a, b)
+#define FLOAT_ADD_PRODUCT(sum, a, b) _mm512_fmadd_pd(a, b, sum)
 #define FLOAT_ABS(a) _mm512_abs_pd(a)
 #define FLOAT_SURVIVES(score, threshold)                     \
     (_mm512_cmp_pd_mask(score, threshold, _CMP_LE_OQ)        \
      | _mm512_cmp_pd_mask(score, _mm512_set1_pd(HUGE_VAL), _CMP_EQ_OQ))
 #include "floats.h"
+
+#define CODE_LANES 16
+#define INTS __m512i
+#define FLOATS __m512
+#define LOAD_INTS(p) _mm512_load_si512(p)
+#define SPREAD_INT(x) _mm512_set1_epi32(x)
+#define ADD_INTS(a, b) _mm512_add_epi32(a, b)
+#define TO_FLOATS(ints) _mm512_cvtepi32_ps(ints)
+#define LOAD_FLOATS(p) _mm512_load_ps(p)
+#define SPREAD_FLOAT(x) _mm512_set1_ps(x)
+#define SUB(a, b) _mm512_sub_ps(a, b)
+#define MUL(a, b) _mm512_mul_ps(a, b)
+#define ADD(a, b) _mm512_add_ps(a, b)
+#define AT_MOST(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
+#include "select_codes.h"
 
 #include "level.h"

@@ -1,7 +1,5 @@
 /* Portable C for any processor: a vector is one scalar, and the compiler may see that eight
  * neighbouring ones make a real vector. */
-#include <stdlib.h>
-
 #include "common.h"
 
 #define LEVEL base
@@ -61,6 +59,7 @@
 #define FLOAT_ADD(a, b) ((a) + (b))
 #define FLOAT_SUB(a, b) ((a) - (b))
 #define FLOAT_MUL(a, b) ((a) * (b))
+#define FLOAT_ADD_PRODUCT(sum, a, b) ((sum) + (a) * (b))
 #define FLOAT_ABS(a) fabsf(a)
 #define FLOAT_SURVIVES(score, threshold) ((score) <= (threshold) || (score) == HUGE_VALF)
 #include "floats.h"
@@ -77,8 +76,24 @@
 #define FLOAT_ADD(a, b) ((a) + (b))
 #define FLOAT_SUB(a, b) ((a) - (b))
 #define FLOAT_MUL(a, b) ((a) * (b))
+#define FLOAT_ADD_PRODUCT(sum, a, b) ((sum) + (a) * (b))
 #define FLOAT_ABS(a) fabs(a)
 #define FLOAT_SURVIVES(score, threshold) ((score) <= (threshold) || (score) == HUGE_VAL)
 #include "floats.h"
+
+#define CODE_LANES 1
+#define INTS int32_t
+#define FLOATS float
+#define LOAD_INTS(p) (*(p))
+#define SPREAD_INT(x) (x)
+#define ADD_INTS(a, b) ((a) + (b))
+#define TO_FLOATS(ints) ((float)(ints))
+#define LOAD_FLOATS(p) (*(p))
+#define SPREAD_FLOAT(x) (x)
+#define SUB(a, b) ((a) - (b))
+#define MUL(a, b) ((a) * (b))
+#define ADD(a, b) ((a) + (b))
+#define AT_MOST(a, b) ((a) <= (b))
+#include "select_codes.h"
 
 #include "level.h"

@@ -4,6 +4,7 @@
 #define FASTKNN_COMMON_H
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels.h"

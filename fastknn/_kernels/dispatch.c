@@ -18,11 +18,11 @@ const Kernels *fastknn_kernels(int level)
     if (level == 0)
         return &fastknn_kernels_base;
 #ifdef FASTKNN_HAVE_AVX2
-    if (level == 1 && CPU_HAS("avx2"))
+    if (level == 1 && CPU_HAS("avx2") && CPU_HAS("fma"))
         return &fastknn_kernels_avx2;
 #endif
 #ifdef FASTKNN_HAVE_AVX512
-    if (level == 2 && CPU_HAS("avx2") && CPU_HAS("avx512f") && CPU_HAS("avx512bw")
+    if (level == 2 && CPU_HAS("fma") && CPU_HAS("avx512f") && CPU_HAS("avx512bw")
         && CPU_HAS("avx512vl") && CPU_HAS("avx512dq") && CPU_HAS("avx512vnni"))
         return &fastknn_kernels_avx512;
 #endif

@@ -1,4 +1,4 @@
-/* Everything a level needs for one float type: the L1 and the L2 tile, and the select.
+/* Everything a level needs for one float type: the L1, L2 and dot tiles, and the select.
  *
  * Included twice by a per-CPU file, for f32 and for f64, after it has said:
  *
@@ -7,11 +7,12 @@
  *     FLOAT_LANES, FLOAT_VECTOR    the vector and how many lanes it has
  *     FLOAT_LOAD(p), FLOAT_STORE(p, v), FLOAT_SPREAD(x)
  *     FLOAT_ADD, FLOAT_SUB, FLOAT_MUL (a, b), FLOAT_ABS(a)
+ *     FLOAT_ADD_PRODUCT(sum, a, b)  sum + a * b, rounded once or twice
  *     FLOAT_SURVIVES(score, threshold)     as SURVIVES in select.h
  *
  * Direct differences: no norms are expanded, so nothing cancels and d(x, x) = 0. Three
  * operations an element (subtract; absolute value or square; add); no FMA, which would make
- * the sums depend on the level.
+ * the sums depend on the level. The dot serves projections, whose rounding is counted: it may.
  */
 
 
@@ -53,6 +54,22 @@ static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 #define STORE(p, sum) FLOAT_STORE(p, sum)
 #include "tile.h"
 
+#define TILE JOIN(dot, FLOAT_NAME)
+#define TILE_QUERIES FLOAT_QUERIES
+#define TILE_VECTORS FLOAT_VECTORS
+#define TILE_LANES FLOAT_LANES
+#define TILE_GROUP 1
+#define ROW FLOAT
+#define QUERY FLOAT
+#define SCORE FLOAT
+#define VECTOR FLOAT_VECTOR
+#define LOAD(p) FLOAT_LOAD(p)
+#define BROADCAST(p) FLOAT_SPREAD(*(p))
+#define ZERO() FLOAT_SPREAD(0)
+#define STEP(sum, rows, query) FLOAT_ADD_PRODUCT(sum, rows, query)
+#define STORE(p, sum) FLOAT_STORE(p, sum)
+#include "tile.h"
+
 #define SELECT JOIN(select, FLOAT_NAME)
 #define SELECT_LANES FLOAT_LANES
 #define SCORE FLOAT
@@ -76,4 +93,5 @@ static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 #undef FLOAT_SUB
 #undef FLOAT_MUL
 #undef FLOAT_ABS
+#undef FLOAT_ADD_PRODUCT
 #undef FLOAT_SURVIVES

@@ -45,7 +45,7 @@ enum {
     QUERY_ZERO = 127     /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
 };
 
-enum { L1 = 0, L2 = 1 };
+enum { L1 = 0, L2 = 1, DOT = 2 };
 enum { U8 = 0, F32 = 1, F64 = 2 };
 enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
 
@@ -53,7 +53,8 @@ enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
  *     U8,  L1:  sum |q - x|
  *     U8,  L2:  2 * <QUERY_ZERO - q, x>; with a row's bias  <x, x> - 2 * QUERY_ZERO * sum(x)
  *               added this is  |q - x|**2 - |q|**2, in exact integers
- *     F32, F64: sum |q - x|, sum (q - x)**2
+ *     U8,  DOT: the same as L2
+ *     F32, F64: sum |q - x|, sum (q - x)**2, sum q x
  */
 typedef struct {
     int queries;     /* the most queries in a tile */
@@ -74,14 +75,40 @@ typedef double (*Refine)(size_t width, const double *query, const void *row);
 typedef void (*Select)(int queries, int rows, const void *scores, const void *bias,
                        const void *thresholds, uint64_t *survivors);
 
+/* What the bound of an L2 screen needs of rows and of queries (derivation: screens.py).
+ * With D the inner product of the codes, read off a score as  -2 D = score + bias + offset:
+ *     survivors[i] gets bit j when  scale_j scale_i (-2 D) + energy_j - reach_i error_j <= limit_i
+ * up to float32 rounding, for which energy and limit make room. */
+typedef struct {
+    const int32_t *bias;
+    const float *scale;
+    const float *energy;
+    const float *error;
+} RowTerms;
+
+typedef struct {
+    const int32_t *offset;
+    const float *scale;
+    const float *reach; /* twice the distance that a row's code may lie at */
+    const float *limit;
+} QueryTerms;
+
+typedef void (*SelectCodes)(int queries, int rows, const int32_t *scores, const RowTerms *row,
+                            const QueryTerms *query, uint64_t *survivors);
+
+/* sum |a - b| or sum (a - b)**2 over bytes: one row against one row. */
+typedef uint64_t (*ByteDistance)(size_t width, const uint8_t *a, const uint8_t *b);
+
 /* totals[i] += scores[i], in float64. */
 typedef void (*Accumulate)(int count, const void *scores, double *totals);
 
 typedef struct {
     const char *name;
-    Tile tiles[3][2];      /* by element type, metric */
+    Tile tiles[3][3];      /* by element type, metric */
     Refine refine[3][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
+    SelectCodes select_codes;
+    ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];
 } Kernels;
 

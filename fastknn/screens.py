@@ -1,0 +1,401 @@
+"""Screens: cheap lower bounds on distances, each a contraction and a rounding to bytes.
+
+A contraction z never moves two points apart: dist(z(q), z(x)) <= dist(q, x). Its values are
+rounded to codes, and how far each row's values lie from what its code stands for is measured in
+float64 and rounded up (its *error*). Then, by the triangle inequality,
+
+    dist(q, x) >= dist(z(q), z(x)) >= dist(code(q), code(x)) - error(q) - error(x),
+
+whatever the data. Codes are bytes, so the hot loops are the two integer kernels.
+
+L2 codes have a scale for each row: x' = scale_x c_x with c_x = byte - 128. With A = |x'|**2 and
+D = <c_q, c_x>, a row may be within reach T = tau + error_q only if
+
+    |q' - x'|**2 = A_q + A_x - 2 scale_q scale_x D <= (T + error_x)**2, that is, if
+    scale_q scale_x (-2 D) + (A_x - error_x**2) - 2 T error_x <= T**2 - A_q.
+
+The kernel evaluates that in float32. Every term is at most A_q + A_x + T**2 + error_x**2, and
+fewer than 24 roundings of at most 2**-24 of it are made: less than the 2**-19 of each magnitude
+that the two sides leave for it (`CODE_SLACK` in `_core.pyx`).
+
+L1 codes share one scale. A row may be within reach T only if
+scale SAD(c_q, c_x) <= T + error_x, which implies, in integers,
+SAD - ceil(error_x / scale) <= floor(T / scale).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fastknn import _core
+from fastknn._threads import for_each
+
+# Elements of rows that are contracted at a time: bounds the memory that it takes.
+BLOCK_ELEMENTS = 1 << 22
+# Columns that one float32 product sums before it is carried to float64 (kernels.h).
+PRODUCT_DEPTH = 256
+# Magnitudes beyond which float32 bounds might overflow or lose all digits.
+LARGEST, SMALLEST = 1e15, 1e-15
+# Wider data are not rounded at full length: the random rotation would cost more than it saves.
+WIDEST_ROTATION = 1024
+# Features are clustered by all their correlations: 200 MB at this width.
+WIDEST_CLUSTERING = 5000
+U32, U64 = 2.0**-24, 2.0**-53
+
+
+class Product:
+    """rows @ matrix, by the packed kernels: on the caller's thread, GIL released.
+
+    float32 sums of PRODUCT_DEPTH terms are carried to float64, so that an element is off by at
+    most (PRODUCT_DEPTH + 2) u sum |row| |column| (Higham, Accuracy and Stability, 3.1).
+    """
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix = np.ascontiguousarray(matrix)
+        self._pack()
+
+    def _pack(self) -> None:
+        self._panels = _core.Panels(np.ascontiguousarray(self.matrix.T), "dot")
+        self._panels.pack(0, self._panels.n_panels)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.ascontiguousarray(rows, self.matrix.dtype)
+        out = np.empty((len(rows), self.matrix.shape[1]))
+        _core.QueryBlock(self._panels, rows).write_distances(out, 0, self._panels.n_panels)
+        return out
+
+    def __getstate__(self) -> np.ndarray:
+        return self.matrix  # packed again where it arrives, for that processor
+
+    def __setstate__(self, matrix: np.ndarray) -> None:
+        self.matrix = matrix
+        self._pack()
+
+
+class Head(NamedTuple):
+    """What one stage takes of a projection."""
+
+    directions: slice
+    rest: bool  # whether the length of the rest is a coordinate
+    rotation: Product | None  # R', float64
+
+    @property
+    def width(self) -> int:
+        return self.directions.stop - self.directions.start + self.rest
+
+
+Valued = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class Projection:
+    """L2: coordinates along some directions, the length of the rest, all rotated at random.
+
+    z(x) = R (V a, sqrt(|a|**2 - |V a|**2)) with a = x - mean. Proof that it contracts, where the
+    spectral norms of V and R are at most one (`shrink`): I - V'V = W'W, so the last coordinate
+    is |W a|, and (|W a| - |W b|)**2 <= |W (a - b)|**2, which with |V (a - b)|**2 adds up to
+    |a - b|**2. R, which spreads energy evenly so that one scale fits a row, only shrinks.
+
+    Every head takes some of the directions, all of which come from one product.
+    """
+
+    mean: np.ndarray  # (width,) float32
+    directions: Product  # V', float32
+    heads: list[Head]
+
+    metric = "l2"
+
+    @property
+    def widths(self) -> list[int]:
+        return [head.width for head in self.heads]
+
+    def values(self, rows: np.ndarray) -> Iterator[Valued]:
+        """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
+        centred = _minus(rows, self.mean)
+        along = self.directions(centred)
+        length = np.sqrt(np.einsum("ij,ij->i", centred, centred, dtype=np.float64))
+        length *= 1 + 4 * U32  # centred is rounded
+        for head in self.heads:
+            # Coordinates are off by (PRODUCT_DEPTH + 4) u |a| |v|: Cauchy on Product's bound.
+            norm = np.linalg.norm(self.directions.matrix[:, head.directions])
+            off = 1.01 * (PRODUCT_DEPTH + 4) * U32 * norm * length
+            values = along[:, head.directions]
+            if head.rest:
+                square = np.maximum(length**2 - np.einsum("ij,ij->i", values, values), 0)
+                rest = np.sqrt(square)
+                values = np.column_stack([values, rest])
+                # |sqrt(s + d) - sqrt(s)| <= min(sqrt(|d|), |d| / sqrt(s))
+                miss = 16 * U32 * length**2 + 2 * off * length + off**2
+                off = off + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
+            if head.rotation is not None:
+                values = head.rotation(values)
+            off = off + 4 * (head.width + PRODUCT_DEPTH) * U64 * head.width * length
+            yield values, off * (1 + 1e-9)
+
+
+@dataclass
+class GroupSums:
+    """L1: signed sums over groups of features, or the features themselves.
+
+    z_g(x) = sum over the group of s_i (x_i - mean_i), s_i = 1 or -1, for any mean. Proof that it
+    contracts: |z_g(x) - z_g(y)| = |sum s_i (x_i - y_i)| <= sum |x_i - y_i| over the group, and
+    the groups of one head are disjoint.
+    """
+
+    mean: np.ndarray  # (width,) float32
+    signs: Product | None  # (width, groups) float32 of -1, 0 and 1: the heads side by side
+    heads: list[slice | None]  # columns of signs; None: every feature by itself
+
+    metric = "l1"
+
+    @property
+    def widths(self) -> list[int]:
+        return [len(self.mean) if head is None else head.stop - head.start for head in self.heads]
+
+    def values(self, rows: np.ndarray) -> Iterator[Valued]:
+        """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
+        centred = _minus(rows, self.mean)
+        sums = None if self.signs is None else self.signs(centred)
+        off = 1.01 * (PRODUCT_DEPTH + 4) * U32 * np.abs(centred).sum(axis=1, dtype=np.float64)
+        for head in self.heads:
+            yield centred.astype(np.float64) if head is None else sums[:, head], off
+
+
+def _minus(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """rows - mean in float32, rounded once (float64: twice)."""
+    if rows.dtype == np.float64:
+        return (rows - mean).astype(np.float32)
+    centred = rows.astype(np.float32)
+    centred -= mean
+    return centred
+
+
+def shrink(matrix: np.ndarray) -> np.ndarray:
+    """A matrix with nearly orthonormal columns, scaled so that its spectral norm is below one.
+
+    |M|**2 = |M'M| <= 1 + |M'M - I|, in the Frobenius norm; with room for the rounding of M'M
+    in float64 and of the scaled matrix in its own type.
+    """
+    exact = matrix.astype(np.float64)
+    defect = np.linalg.norm(exact.T @ exact - np.eye(exact.shape[1]))
+    defect += (exact.shape[0] + 8) * exact.shape[1] * 4 * U64
+    room = 1 + 4 * np.finfo(matrix.dtype).eps * np.sqrt(exact.shape[1])
+    return (exact / (np.sqrt(1 + defect) * room)).astype(matrix.dtype)
+
+
+def random_rotation(width: int, generator: np.random.Generator) -> np.ndarray:
+    """A random orthogonal matrix in float64."""
+    return shrink(np.linalg.qr(generator.normal(size=(width, width)))[0])
+
+
+def principal_directions(
+    centred: np.ndarray, n_directions: int, generator: np.random.Generator
+) -> np.ndarray:
+    """The first principal directions of a sample of centred rows, as columns.
+
+    Randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4) in float32:
+    which directions come out only decides how tight the bound is, never whether it holds.
+    """
+    width = centred.shape[1]
+    size = min(*centred.shape, n_directions + 16)
+    basis = generator.normal(size=(width, size)).astype(np.float32)
+    for _ in range(3):
+        basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
+    right = np.linalg.svd(centred @ basis, full_matrices=False)[2]
+    return np.linalg.qr(basis @ right[:n_directions].T)[0]
+
+
+def correlation_tree(centred: np.ndarray) -> tuple[np.ndarray, "object"]:
+    """Correlations of the features of a sample, and their average-linkage clustering."""
+    from scipy.cluster.hierarchy import linkage, to_tree
+
+    deviation = centred.std(axis=0)
+    standard = centred / np.where(deviation > 0, deviation, 1)
+    correlation = np.clip((standard.T @ standard) / len(centred), -1, 1)
+    distances = 1 - np.abs(correlation[np.triu_indices(len(correlation), 1)])
+    return correlation, to_tree(linkage(distances, "average"))
+
+
+def correlated_groups(correlation: np.ndarray, tree: "object", largest: int) -> np.ndarray:
+    """Signs (width, groups) of groups of correlated features, each of at most `largest`.
+
+    A group is a largest subtree within the limit. Groups of like sizes have like ranges, which
+    one scale then fits.
+    """
+    groups, waiting = [], [tree]
+    while waiting:
+        node = waiting.pop()
+        if node.count <= largest:
+            groups.append(node.pre_order())
+        else:
+            waiting += [node.left, node.right]
+    signs = np.zeros((len(correlation), len(groups)), np.float32)
+    for place, members in enumerate(groups):
+        signs[members, place] = np.where(correlation[members, members[0]] < 0, -1, 1)
+    return signs
+
+
+# --- Rounding ---------------------------------------------------------------------------------
+
+
+def upwards(values: np.ndarray) -> np.ndarray:
+    """Non-negative float64 values in float32, none of them smaller."""
+    return np.nextafter(np.asarray(values).astype(np.float32), np.float32(np.inf))
+
+
+Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def round_l2(values: np.ndarray, off: np.ndarray) -> Coded:
+    """Bytes, scale and error of rows of values, at the finest scale that holds each row."""
+    scale = upwards(np.abs(values).max(axis=1) / 127)
+    scale[scale < SMALLEST] = 1
+    codes = np.rint(values / scale[:, None])
+    missed = values - codes * scale[:, None].astype(np.float64)
+    error = np.sqrt(np.einsum("ij,ij->i", missed, missed)) + off
+    return (codes + 128).astype(np.uint8), scale, _rounded_up(error, values)
+
+
+def round_l1(values: np.ndarray, off: np.ndarray, scale: float) -> Coded:
+    """Bytes, scale and error of rows of values, at a given scale; what is clipped is in error."""
+    codes = np.clip(np.rint(values / scale), -128, 127)
+    error = np.abs(values - codes * scale).sum(axis=1) + off
+    scales = np.full(len(values), scale, np.float32)
+    return (codes + 128).astype(np.uint8), scales, _rounded_up(error, values)
+
+
+def _rounded_up(error: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Errors, with what float64 may have lost of them and of the subtractions before."""
+    largest = np.abs(values).max(axis=1)
+    width = values.shape[1]
+    return error * (1 + (width + 8) * 2 * U64) + 4 * U64 * width * largest
+
+
+@dataclass
+class Cascade:
+    """Stages from cheap to dear: a contraction with a head for each, and how it is rounded."""
+
+    name: str
+    contraction: Projection | GroupSums
+    scales: list[float]  # L1: of all codes of a stage
+
+    def encode(self, rows: np.ndarray) -> list[Coded]:
+        """Codes, scales and errors (float64) of some rows; by stage."""
+        stages = self.contraction.values(rows)
+        if self.contraction.metric == "l2":
+            return [round_l2(*stage) for stage in stages]
+        return [round_l1(*stage, scale) for stage, scale in zip(stages, self.scales, strict=True)]
+
+    def code_rows(self, rows: np.ndarray, n_threads: int) -> list["_core.CodeRows"]:
+        """The codes of all training rows, by stage."""
+        widths = self.contraction.widths
+        codes = [np.empty((len(rows), width), np.uint8) for width in widths]
+        scale, error = np.empty((2, len(widths), len(rows)), np.float32)
+
+        def code(block: slice) -> None:
+            for stage, coded in enumerate(self.encode(rows[block])):
+                codes[stage][block], scale[stage, block], exact = coded
+                error[stage, block] = upwards(exact)
+
+        for_each(code, row_blocks(rows, n_threads), n_threads)
+        metric = self.contraction.metric
+        return [
+            _core.CodeRows(codes[stage], metric, scale[stage], error[stage])
+            for stage in range(len(widths))
+        ]
+
+
+def row_blocks(rows: np.ndarray, n_threads: int) -> Iterator[slice]:
+    """Blocks of rows whose float32 copies, one for each thread, stay within bounds."""
+    step = max(1, BLOCK_ELEMENTS // (rows.shape[1] * n_threads))
+    for start in range(0, len(rows), step):
+        yield slice(start, min(start + step, len(rows)))
+
+
+# --- Candidates, of which the index takes the one that is quickest on a sample ------------------
+
+# Directions of the stages of a projection; with the length of the rest, whole vectors of bytes.
+PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
+# Features in a group at most, by stage.
+PROJECTED_L1 = ((16,), (8,), (32, 8), (16, 4), (12, 4), (8, 3))
+SAMPLE_ROWS = 3000
+
+
+def candidates(train: np.ndarray, metric: str, screen: str, seed: int = 0) -> Iterator[Cascade]:
+    """Cascades that may pay for these rows, of the kinds that `screen` names.
+
+    Where the training rows are floats, the last stage is their rounding at full length, if the
+    width allows; where they are bytes, the exact distance costs no more than that.
+    """
+    generator = np.random.default_rng(seed)
+    places = np.sort(generator.choice(len(train), min(len(train), SAMPLE_ROWS), replace=False))
+    sample = train[places]
+    largest = max(abs(float(sample.min())), abs(float(sample.max())))
+    if not SMALLEST < largest < LARGEST:
+        return
+    make = _candidates_l2 if metric == "l2" else _candidates_l1
+    yield from make(sample, screen, train.dtype != np.uint8, generator)
+
+
+def _candidates_l2(
+    sample: np.ndarray, screen: str, floats: bool, generator: np.random.Generator
+) -> Iterator[Cascade]:
+    width = sample.shape[1]
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    full = np.empty((width, 0), np.float32)
+    if width <= WIDEST_ROTATION and (floats or screen == "rounded"):
+        full = shrink(random_rotation(width, generator).astype(np.float32))
+        if screen in ("auto", "rounded"):
+            heads = [Head(slice(0, width), False, None)]
+            yield Cascade("rounded", Projection(mean, Product(full), heads), [])
+    plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
+    if not plans or screen not in ("auto", "projected"):
+        return
+    most = max(plan[-1] for plan in plans)
+    principal = shrink(principal_directions(_minus(sample, mean), most, generator))
+    rotations = {
+        n: Product(random_rotation(n + 1, generator)) for n in sorted({n for p in plans for n in p})
+    }
+    for plan in plans:
+        heads = [Head(slice(0, n), True, rotations[n]) for n in plan]
+        if full.size:
+            heads.append(Head(slice(plan[-1], plan[-1] + width), False, None))
+        product = Product(np.hstack([principal[:, : plan[-1]], full]))
+        name = "projected to " + ", then ".join(str(head.width) for head in heads)
+        yield Cascade(name, Projection(mean, product, heads), [])
+
+
+def _candidates_l1(
+    sample: np.ndarray, screen: str, floats: bool, generator: np.random.Generator
+) -> Iterator[Cascade]:
+    width = sample.shape[1]
+    mean = np.median(sample, axis=0).astype(np.float32)
+    if screen == "rounded" or (screen == "auto" and floats):
+        yield _l1_cascade("rounded", GroupSums(mean, None, [None]), sample)
+    if screen not in ("auto", "projected"):
+        return
+    plans = [plan for plan in PROJECTED_L1 if width // plan[0] >= 16]
+    if not plans or width > WIDEST_CLUSTERING:
+        return
+    correlation, tree = correlation_tree(_minus(sample, mean))
+    for plan in plans:
+        groups = [correlated_groups(correlation, tree, largest) for largest in plan]
+        ends = np.cumsum([0, *(group.shape[1] for group in groups)])
+        heads = [slice(*ends[i : i + 2]) for i in range(len(groups))]
+        if floats:
+            heads.append(None)
+        product = Product(np.concatenate(groups, axis=1))
+        name = "sums of " + ", then ".join(str(group.shape[1]) for group in groups) + " groups"
+        yield _l1_cascade(name, GroupSums(mean, product, heads), sample)
+
+
+def _l1_cascade(name: str, contraction: GroupSums, sample: np.ndarray) -> Cascade:
+    """A cascade whose scales make the errors of the sample small, rounding and clipping alike."""
+    scales = []
+    for values, off in contraction.values(sample):
+        tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / 127
+        tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
+        scales.append(min(tried, key=lambda s: np.median(round_l1(values, off, s)[2])))
+    return Cascade(name, contraction, scales)
