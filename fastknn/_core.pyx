@@ -1070,3 +1070,29 @@ cdef class QueryBlock:
                 else:
                     write_panel(train, &self.queries, panel,
                                 <double *>start + panel * train.tile.rows, stride)
+
+
+def group_sums(rows, order, ends, signs, out):
+    """Signed sums over groups of columns (screens.py): out[i, g] = sum of signs * rows[i, order].
+
+    rows : ndarray (n, width) of float32; order, signs : (width,) of int64 and float32;
+    ends : (groups,) of int64; out : (n, groups) of float64; all C-contiguous.
+    """
+    cdef const float *row = <float *>address(rows)
+    cdef const float *sign = <float *>address(signs)
+    cdef const int64_t *place = <int64_t *>address(order)
+    cdef const int64_t *end = <int64_t *>address(ends)
+    cdef double *sums = <double *>address(out)
+    cdef Py_ssize_t n = len(rows), width = rows.shape[1], groups = len(ends), i, g, j
+    cdef double total
+    with nogil:
+        for i in range(n):
+            j = 0
+            for g in range(groups):
+                total = 0
+                while j < end[g]:
+                    total += <double>sign[j] * row[place[j]]
+                    j += 1
+                sums[g] = total
+            row += width
+            sums += groups

@@ -179,7 +179,7 @@ class Index:
             if n_splits == 1:
                 block.finish()
             with lock:
-                counts.update(enumerate(block.survivors), refined=block.refined)
+                counts.update({**dict(enumerate(block.survivors)), "refined": block.refined})
                 if n_splits > 1:
                     unmerged[rows.start, split] = block
 

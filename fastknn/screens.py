@@ -34,6 +34,8 @@ from fastknn._threads import for_each
 
 # Elements of rows that are contracted at a time: bounds the memory that it takes.
 BLOCK_ELEMENTS = 1 << 22
+# Elements of rows that are coded at a time: what passes from step to step stays in the cache.
+ENCODE_ELEMENTS = 1 << 17
 # Columns that one float32 product sums before it is carried to float64 (kernels.h).
 PRODUCT_DEPTH = 256
 # Magnitudes beyond which float32 bounds might overflow or lose all digits.
@@ -135,6 +137,14 @@ class Projection:
             yield values, off * (1 + 1e-9)
 
 
+class Groups(NamedTuple):
+    """Disjoint groups of features, one after the other, and a sign for each feature."""
+
+    order: np.ndarray  # (width,) int64: features, by group
+    ends: np.ndarray  # (groups,) int64: where in `order` each group ends
+    signs: np.ndarray  # (width,) float32, in the order of the groups
+
+
 @dataclass
 class GroupSums:
     """L1: signed sums over groups of features, or the features themselves.
@@ -145,22 +155,26 @@ class GroupSums:
     """
 
     mean: np.ndarray  # (width,) float32
-    signs: Product | None  # (width, groups) float32 of -1, 0 and 1: the heads side by side
-    heads: list[slice | None]  # columns of signs; None: every feature by itself
+    heads: list[Groups | None]  # None: every feature by itself
 
     metric = "l1"
 
     @property
     def widths(self) -> list[int]:
-        return [len(self.mean) if head is None else head.stop - head.start for head in self.heads]
+        return [len(self.mean) if head is None else len(head.ends) for head in self.heads]
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
         """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
         centred = _minus(rows, self.mean)
-        sums = None if self.signs is None else self.signs(centred)
-        off = 1.01 * (PRODUCT_DEPTH + 4) * U32 * np.abs(centred).sum(axis=1, dtype=np.float64)
+        # Each feature is rounded to float32, twice at most; the sums are float64.
+        off = 4 * U32 * np.abs(centred).sum(axis=1, dtype=np.float64)
         for head in self.heads:
-            yield centred.astype(np.float64) if head is None else sums[:, head], off
+            if head is None:
+                yield centred.astype(np.float64), off
+            else:
+                sums = np.empty((len(rows), len(head.ends)))
+                _core.group_sums(centred, *head, sums)
+                yield sums, off
 
 
 def _minus(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -207,34 +221,55 @@ def principal_directions(
     return np.linalg.qr(basis @ right[:n_directions].T)[0]
 
 
-def correlation_tree(centred: np.ndarray) -> tuple[np.ndarray, "object"]:
-    """Correlations of the features of a sample, and their average-linkage clustering."""
-    from scipy.cluster.hierarchy import linkage, to_tree
+@dataclass
+class FeatureTree:
+    """Features clustered by 1 - |correlation| (average linkage), from a sample of centred rows."""
 
-    deviation = centred.std(axis=0)
-    standard = centred / np.where(deviation > 0, deviation, 1)
-    correlation = np.clip((standard.T @ standard) / len(centred), -1, 1)
-    distances = 1 - np.abs(correlation[np.triu_indices(len(correlation), 1)])
-    return correlation, to_tree(linkage(distances, "average"))
+    deviation: np.ndarray
+    correlation: np.ndarray
+    root: "object"  # scipy.cluster.hierarchy.ClusterNode
 
+    @classmethod
+    def of(cls, centred: np.ndarray) -> "FeatureTree":
+        from scipy.cluster.hierarchy import linkage, to_tree
 
-def correlated_groups(correlation: np.ndarray, tree: "object", largest: int) -> np.ndarray:
-    """Signs (width, groups) of groups of correlated features, each of at most `largest`.
+        deviation = centred.std(axis=0)
+        standard = centred / np.where(deviation > 0, deviation, 1)
+        correlation = np.clip((standard.T @ standard) / len(centred), -1, 1)
+        distances = 1 - np.abs(correlation[np.triu_indices(len(correlation), 1)])
+        return cls(deviation, correlation, to_tree(linkage(distances, "average")))
 
-    A group is a largest subtree within the limit. Groups of like sizes have like ranges, which
-    one scale then fits.
-    """
-    groups, waiting = [], [tree]
-    while waiting:
-        node = waiting.pop()
-        if node.count <= largest:
-            groups.append(node.pre_order())
-        else:
-            waiting += [node.left, node.right]
-    signs = np.zeros((len(correlation), len(groups)), np.float32)
-    for place, members in enumerate(groups):
-        signs[members, place] = np.where(correlation[members, members[0]] < 0, -1, 1)
-    return signs
+    def groups(self, largest: float) -> Groups:
+        """Groups whose deviations add up to at most `largest` average ones.
+
+        Equal masses make equal ranges, which one scale then fits. First the largest subtrees
+        within the limit; then neighbours in the tree that fit together, so that features that
+        hardly vary, whatever they correlate with, do not have a group each.
+        """
+        limit = largest * self.deviation.mean()
+        found, waiting = [], [self.root]
+        while waiting:
+            node = waiting.pop()
+            members = node.pre_order()
+            if node.count == 1 or self.deviation[members].sum() <= limit:
+                found.append(members)
+            else:
+                waiting += [node.right, node.left]
+        groups, mass = [], np.inf
+        for members in found:
+            more = self.deviation[members].sum()
+            if mass + more <= limit:
+                groups[-1] += members
+                mass += more
+            else:
+                groups.append(list(members))
+                mass = more
+        signs = [np.where(self.correlation[group, group[0]] < 0, -1, 1) for group in groups]
+        return Groups(
+            np.concatenate(groups).astype(np.int64),
+            np.cumsum([len(group) for group in groups], dtype=np.int64),
+            np.concatenate(signs).astype(np.float32),
+        )
 
 
 # --- Rounding ---------------------------------------------------------------------------------
@@ -283,6 +318,16 @@ class Cascade:
 
     def encode(self, rows: np.ndarray) -> list[Coded]:
         """Codes, scales and errors (float64) of some rows; by stage."""
+        step = max(1, ENCODE_ELEMENTS // rows.shape[1])
+        parts = [
+            self._encode_block(rows[start : start + step]) for start in range(0, len(rows), step)
+        ]
+        return [
+            tuple(np.concatenate(pieces) for pieces in zip(*stage, strict=True))
+            for stage in zip(*parts, strict=True)
+        ]
+
+    def _encode_block(self, rows: np.ndarray) -> list[Coded]:
         stages = self.contraction.values(rows)
         if self.contraction.metric == "l2":
             return [round_l2(*stage) for stage in stages]
@@ -319,7 +364,7 @@ def row_blocks(rows: np.ndarray, n_threads: int) -> Iterator[slice]:
 # Directions of the stages of a projection; with the length of the rest, whole vectors of bytes.
 PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
 # Features in a group at most, by stage.
-PROJECTED_L1 = ((16,), (8,), (32, 8), (16, 4), (12, 4), (8, 3))
+PROJECTED_L1 = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
 SAMPLE_ROWS = 3000
 
 
@@ -373,22 +418,18 @@ def _candidates_l1(
     width = sample.shape[1]
     mean = np.median(sample, axis=0).astype(np.float32)
     if screen == "rounded" or (screen == "auto" and floats):
-        yield _l1_cascade("rounded", GroupSums(mean, None, [None]), sample)
+        yield _l1_cascade("rounded", GroupSums(mean, [None]), sample)
     if screen not in ("auto", "projected"):
         return
     plans = [plan for plan in PROJECTED_L1 if width // plan[0] >= 16]
     if not plans or width > WIDEST_CLUSTERING:
         return
-    correlation, tree = correlation_tree(_minus(sample, mean))
+    tree = FeatureTree.of(_minus(sample, mean))
     for plan in plans:
-        groups = [correlated_groups(correlation, tree, largest) for largest in plan]
-        ends = np.cumsum([0, *(group.shape[1] for group in groups)])
-        heads = [slice(*ends[i : i + 2]) for i in range(len(groups))]
-        if floats:
-            heads.append(None)
-        product = Product(np.concatenate(groups, axis=1))
-        name = "sums of " + ", then ".join(str(group.shape[1]) for group in groups) + " groups"
-        yield _l1_cascade(name, GroupSums(mean, product, heads), sample)
+        heads = [tree.groups(largest) for largest in plan]
+        name = "sums of " + ", then ".join(str(len(head.ends)) for head in heads) + " groups"
+        contraction = GroupSums(mean, [*heads, None] if floats else heads)
+        yield _l1_cascade(name, contraction, sample)
 
 
 def _l1_cascade(name: str, contraction: GroupSums, sample: np.ndarray) -> Cascade:
