@@ -48,11 +48,11 @@ cdef extern from "_kernels/kernels.h" nogil:
         void (*tile)(int, size_t, const void *, const void *, void *) noexcept nogil
 
     ctypedef double (*Refine)(size_t, const double *, const void *) noexcept nogil
-    ctypedef void (*Select)(int, int, const void *, const void *, const void *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*Select)(int, int, const void *, const void *, const void *, uint64_t *) noexcept nogil
     ctypedef void (*Accumulate)(int, const void *, double *) noexcept nogil
 
     ctypedef struct RowTerms:
-        const int32_t *bias
+        const float *bias
         const float *scale
         const float *energy
         const float *error
@@ -63,7 +63,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         const float *reach
         const float *limit
 
-    ctypedef void (*SelectCodes)(int, int, const int32_t *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*SelectCodes)(int, int, const int32_t *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
     ctypedef uint64_t (*ByteDistance)(size_t, const uint8_t *, const uint8_t *) noexcept nogil
 
     ctypedef struct Kernels:
@@ -198,6 +198,7 @@ ctypedef struct Rows:
     const float *scale
     const float *error
     float *energy
+    float *code_bias
 
 
 ctypedef struct Stage:
@@ -289,16 +290,18 @@ cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) n
             <double>train.error[row] / train.scale[row] * (1 + 2.0**-50)
         )
     if train.scale != NULL:
-        return 2.0 * (byte_sum(values, width) - CODE_ZERO * width)
+        return 0  # in row_terms
     for i in range(width):
         total += <int32_t>values[i] * (<int32_t>values[i] - 2 * QUERY_ZERO)
     return <double>total
 
 
-cdef void set_energy(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
-    """scale**2 |code|**2 - error**2, less the room for float32 (screens.py)."""
+cdef void set_terms(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
+    """The terms of an L2 bound that belong to a row (kernels.h, RowTerms; screens.py)."""
+    cdef Py_ssize_t width = train.given.width
     cdef double scale = train.scale[row], error = train.error[row]
-    cdef double energy = scale * scale * code_norm(values, train.given.width)
+    cdef double energy = scale * scale * code_norm(values, width)
+    train.code_bias[row] = <float>(2 * scale * (byte_sum(values, width) - CODE_ZERO * width))
     train.energy[row] = nextafterf(
         <float>(energy - error * error - CODE_SLACK * (energy + error * error)), -INFINITY
     )
@@ -319,7 +322,7 @@ cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
                      train.tile.group * <int>train.item_bytes)
             bias = row_bias(train, row, <const uint8_t *>given)
             if train.energy != NULL:
-                set_energy(train, row, <const uint8_t *>given)
+                set_terms(train, row, <const uint8_t *>given)
         set_score(train.bias, train.scores, row, bias)
 
 
@@ -427,7 +430,14 @@ cdef extern from *:
         return place;
     #endif
     }
+
+    #if defined(__GNUC__)
+    #define prefetch(address) __builtin_prefetch(address, 0, 2)
+    #else
+    #define prefetch(address) ((void)(address))
+    #endif
     """
+    void prefetch(const void *) noexcept nogil
     int lowest_bit(uint64_t) noexcept nogil
 
 
@@ -598,7 +608,9 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
         score = score_tile(train, queries, first, count, panel)
-        select_survivors(train, queries, first, count, first_row, score, survivors)
+        if not select_survivors(train, queries, first, count, first_row, score, survivors):
+            first += count
+            continue
         for i in range(count):
             if survivors[i] & real_rows:
                 refine(train, queries, first + i, first_row, survivors[i] & real_rows,
@@ -606,17 +618,33 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
         first += count
 
 
-cdef void select_survivors(const Rows *train, const Queries *queries, Py_ssize_t first, int count,
-                           Py_ssize_t first_row, const char *score,
-                           uint64_t *survivors) noexcept nogil:
+cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t panel) noexcept nogil:
+    """Ask for the training rows of a panel that is to come.
+
+    Once most rows survive for one or other of the block's queries, reading all of them ahead
+    costs less than waiting for each.
+    """
+    cdef Py_ssize_t first = panel * train.tile.rows, row, byte
+    cdef Py_ssize_t row_bytes = queries.train.width
+    if queries.bytes == NULL or 2 * queries.refined < first:
+        return
+    for row in range(first, min(first + train.tile.rows, train.n_rows)):
+        for byte in range(0, row_bytes, 64):
+            prefetch(queries.train.data + row * queries.train.stride + byte)
+
+
+cdef uint64_t select_survivors(const Rows *train, const Queries *queries, Py_ssize_t first, int count,
+                               Py_ssize_t first_row, const char *score,
+                               uint64_t *survivors) noexcept nogil:
+    """Rows of a tile that the first stage cannot rule out, by query; returns their union."""
     cdef int size = score_bytes(train)
     cdef RowTerms row
     cdef QueryTerms query
     if train.energy == NULL:
-        kernels.select[train.scores](count, train.tile.rows, score, train.bias + first_row * size,
-                                     queries.threshold + first * size, survivors)
-        return
-    row.bias = <const int32_t *>train.bias + first_row
+        return kernels.select[train.scores](
+            count, train.tile.rows, score, train.bias + first_row * size,
+            queries.threshold + first * size, survivors)
+    row.bias = train.code_bias + first_row
     row.scale = train.scale + first_row
     row.energy = train.energy + first_row
     row.error = train.error + first_row
@@ -624,88 +652,8 @@ cdef void select_survivors(const Rows *train, const Queries *queries, Py_ssize_t
     query.scale = queries.scale + first
     query.reach = queries.code_reach + first
     query.limit = queries.code_limit + first
-    kernels.select_codes(count, train.tile.rows, <const int32_t *>score, &row, &query, survivors)
-
-
-cdef void start_seeding(const Rows *train, Queries *queries) noexcept nogil:
-    """Thresholds that let every row through."""
-    cdef Py_ssize_t query
-    for query in range(queries.n):
-        set_estimate_threshold(train, queries, query, INFINITY)
-
-
-cdef void set_estimate_threshold(const Rows *train, Queries *queries, Py_ssize_t query,
-                                 double estimate) noexcept nogil:
-    """Let rows through whose codes look no farther than `estimate` (see `estimated`)."""
-    if train.energy == NULL:
-        set_score(queries.threshold, train.scores, query, min(estimate, <double>INT32_MAX))
-        return
-    queries.code_reach[query] = 0
-    queries.code_limit[query] = <float>min(estimate, <double>FLT_MAX)
-
-
-cdef double estimated(const Rows *train, const Queries *queries, Py_ssize_t query, Py_ssize_t row,
-                      int32_t score) noexcept nogil:
-    """What the codes make of a distance: something that grows with it."""
-    cdef double total = <double>score + (<const int32_t *>train.bias)[row]
-    if train.energy == NULL:
-        return total
-    return (total + queries.offset[query]) * train.scale[row] * queries.scale[query] + (
-        train.energy[row])
-
-
-cdef void seed_panel(const Rows *train, Queries *queries, Py_ssize_t panel, double *estimates,
-                     int64_t *seeds, Py_ssize_t n_seeds) noexcept nogil:
-    """Keep the rows of one panel that look nearest to each query."""
-    cdef int rows = train.tile.rows, count, i, lane
-    cdef Py_ssize_t first_row = panel * rows, first = 0, query
-    cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
-    cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real), bits
-    cdef uint64_t survivors[MAX_TILE_QUERIES]
-    cdef const int32_t *score
-    cdef double estimate
-    while first < queries.n:
-        count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
-        score = <const int32_t *>score_tile(train, queries, first, count, panel)
-        select_survivors(train, queries, first, count, first_row, <const char *>score, survivors)
-        for i in range(count):
-            bits = survivors[i] & real_rows
-            query = first + i
-            while bits:
-                lane = lowest_bit(bits)
-                bits &= bits - 1
-                estimate = estimated(train, queries, query, first_row + lane,
-                                     score[i * rows + lane])
-                if estimate < estimates[query * n_seeds]:
-                    sift_down(estimates + query * n_seeds, seeds + query * n_seeds, n_seeds,
-                              estimate, first_row + lane)
-                    set_estimate_threshold(train, queries, query, estimates[query * n_seeds])
-        first += count
-
-
-cdef void finish_seeding(const Rows *train, Queries *queries, const int64_t *seeds,
-                         Py_ssize_t n_seeds) noexcept nogil:
-    """Caps from the exact distances of the seeds, by way of the (still empty) heaps."""
-    cdef Py_ssize_t query, place, k = queries.k
-    cdef double *distances
-    cdef int64_t *indices
-    cdef double distance
-    cdef int64_t row
-    for query in range(queries.n):
-        distances = queries.distances + query * k
-        indices = queries.indices + query * k
-        for place in range(n_seeds):
-            row = seeds[query * n_seeds + place]
-            if row < 0:
-                continue
-            distance = exact_distance(queries, query, row)
-            if before(distance, row, distances[0], indices[0]):
-                sift_down(distances, indices, k, distance, row)
-        queries.cap[query] = distances[0]
-        for place in range(k):
-            distances[place] = INFINITY
-            indices[place] = INT64_MAX
-        set_threshold(train, queries, query)
+    return kernels.select_codes(
+        count, train.tile.rows, <const int32_t *>score, &row, &query, survivors)
 
 
 ctypedef fused number:
@@ -811,13 +759,15 @@ cdef class Panels:
         self.memory = [given, panels, bias]
         rows.panels, rows.bias = address(panels), address(bias)
         if scale is not None:
-            terms = [aligned(padded, np.float32) for _ in range(3)]
-            for term, values in zip(terms, (scale, error, 0)):
+            terms = [aligned(padded, np.float32) for _ in range(4)]
+            for term, values in zip(terms, (scale, error, 0, 0)):
                 term[:] = 0
                 term[:rows.n_rows] = values
             self.memory += terms
             rows.scale, rows.error = <float *>address(terms[0]), <float *>address(terms[1])
-            rows.energy = <float *>address(terms[2]) if rows.given.metric == L2 else NULL
+            if rows.given.metric == L2:
+                rows.energy = <float *>address(terms[2])
+                rows.code_bias = <float *>address(terms[3])
 
     @property
     def n_panels(self):
@@ -1001,29 +951,13 @@ cdef class QueryBlock:
         """(query, row) pairs whose distance was computed a second time, exactly."""
         return self.queries.refined
 
-    def seed(self, Py_ssize_t last, Py_ssize_t n_seeds):
-        """Bound each query's k-th best distance before the search, from panels 0..last-1.
-
-        The exact distances of the n_seeds >= k rows that look nearest by their codes: their k-th
-        smallest is no less than the k-th best of all rows.
-        """
-        cdef Py_ssize_t panel
-        estimates = np.full((self.queries.n, n_seeds), INFINITY)
-        seeds = np.full((self.queries.n, n_seeds), -1, np.int64)
-        cdef double *looks = <double *>address(estimates)
-        cdef int64_t *rows = <int64_t *>address(seeds)
-        with nogil:
-            start_seeding(&self.panels.rows, &self.queries)
-            for panel in range(last):
-                seed_panel(&self.panels.rows, &self.queries, panel, looks, rows, n_seeds)
-            finish_seeding(&self.panels.rows, &self.queries, rows, n_seeds)
-
     def search(self, Py_ssize_t first, Py_ssize_t last):
         """Bring the best rows up to date with panels first..last-1, in increasing order."""
         cdef Py_ssize_t panel
         cdef Rows *train = &self.panels.rows
         with nogil:
             for panel in range(first, last):
+                prefetch_rows(train, &self.queries, panel + 1)
                 search_panel(train, &self.queries, panel)
 
     def merge(self, QueryBlock other):

@@ -14,9 +14,10 @@ D = <c_q, c_x>, a row may be within reach T = tau + error_q only if
     |q' - x'|**2 = A_q + A_x - 2 scale_q scale_x D <= (T + error_x)**2, that is, if
     scale_q scale_x (-2 D) + (A_x - error_x**2) - 2 T error_x <= T**2 - A_q.
 
-The kernel evaluates that in float32. Every term is at most A_q + A_x + T**2 + error_x**2, and
-fewer than 24 roundings of at most 2**-24 of it are made: less than the 2**-19 of each magnitude
-that the two sides leave for it (`CODE_SLACK` in `_core.pyx`).
+The kernel evaluates that in float32. Every term is at most twice A_q + A_x + T**2 + error_x**2
+(the scale is at most |x'| / 127, so that scale_q |x'| sqrt(width) is too, up to a width of
+16,384), and fewer than 16 roundings of at most 2**-24 are made: no more than the 2**-19 of each
+magnitude that the two sides leave for it (`CODE_SLACK` in `_core.pyx`).
 
 L1 codes share one scale. A row may be within reach T only if
 scale SAD(c_q, c_x) <= T + error_x, which implies, in integers,
@@ -286,7 +287,7 @@ Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
 def round_l2(values: np.ndarray, off: np.ndarray) -> Coded:
     """Bytes, scale and error of rows of values, at the finest scale that holds each row."""
     scale = upwards(np.abs(values).max(axis=1) / 127)
-    scale[scale < SMALLEST] = 1
+    np.maximum(scale, SMALLEST, out=scale)
     codes = np.rint(values / scale[:, None])
     missed = values - codes * scale[:, None].astype(np.float64)
     error = np.sqrt(np.einsum("ij,ij->i", missed, missed)) + off

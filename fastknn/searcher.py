@@ -8,12 +8,10 @@ from fastknn import _core
 from fastknn._threads import for_each
 from fastknn.screens import Cascade, candidates
 
-# Seeding: rows whose codes are looked at first, for an early bound on the k-th distance.
-SEED_ROWS = 8192
 # The sample on which cascades are tried.
 TRIED_ROWS, TRIED_QUERIES, TRIED_K = 8192, 64, 10
 # Training sets of fewer elements are searched directly: a query takes some ten microseconds.
-SMALL_ELEMENTS = 1 << 21
+SMALL_ELEMENTS = 1 << 19
 # Bytes of rows that are packed at a time where only a few queries ask.
 CHUNK_BYTES = 64 << 20
 
@@ -75,7 +73,7 @@ class Searcher:
         ]
         bytes_only = queries.dtype == self.train.dtype == np.uint8
         exact = np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
-        block = _core.QueryBlock(
+        return _core.QueryBlock(
             self.panels,
             codes,
             errors=error,
@@ -85,10 +83,6 @@ class Searcher:
             exact=exact,
             **result,
         )
-        n_seeds = 2 * distances.shape[1] + 2
-        if caps is None and len(self.train) >= 4 * SEED_ROWS and n_seeds <= SEED_ROWS // 64:
-            block.seed(SEED_ROWS // self.panels.panel_rows, n_seeds)
-        return block
 
 
 def encode_directly(

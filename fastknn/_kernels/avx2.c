@@ -109,17 +109,14 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
 #include "floats.h"
 
 #define CODE_LANES 8
-#define INTS __m256i
 #define FLOATS __m256
-#define LOAD_INTS(p) _mm256_load_si256((const __m256i *)(p))
-#define SPREAD_INT(x) _mm256_set1_epi32(x)
-#define ADD_INTS(a, b) _mm256_add_epi32(a, b)
-#define TO_FLOATS(ints) _mm256_cvtepi32_ps(ints)
+#define ADD_TO_FLOATS(p, x)                                                              \
+    _mm256_cvtepi32_ps(                                                                  \
+        _mm256_add_epi32(_mm256_load_si256((const __m256i *)(p)), _mm256_set1_epi32(x)))
 #define LOAD_FLOATS(p) _mm256_load_ps(p)
 #define SPREAD_FLOAT(x) _mm256_set1_ps(x)
-#define SUB(a, b) _mm256_sub_ps(a, b)
-#define MUL(a, b) _mm256_mul_ps(a, b)
-#define ADD(a, b) _mm256_add_ps(a, b)
+#define MUL_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define MUL_SUB_FROM(a, b, c) _mm256_fnmadd_ps(a, b, c)
 #define AT_MOST(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ))
 #include "select_codes.h"
 

@@ -98,17 +98,13 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #include "floats.h"
 
 #define CODE_LANES 16
-#define INTS __m512i
 #define FLOATS __m512
-#define LOAD_INTS(p) _mm512_load_si512(p)
-#define SPREAD_INT(x) _mm512_set1_epi32(x)
-#define ADD_INTS(a, b) _mm512_add_epi32(a, b)
-#define TO_FLOATS(ints) _mm512_cvtepi32_ps(ints)
+#define ADD_TO_FLOATS(p, x) \
+    _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_load_si512(p), _mm512_set1_epi32(x)))
 #define LOAD_FLOATS(p) _mm512_load_ps(p)
 #define SPREAD_FLOAT(x) _mm512_set1_ps(x)
-#define SUB(a, b) _mm512_sub_ps(a, b)
-#define MUL(a, b) _mm512_mul_ps(a, b)
-#define ADD(a, b) _mm512_add_ps(a, b)
+#define MUL_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define MUL_SUB_FROM(a, b, c) _mm512_fnmadd_ps(a, b, c)
 #define AT_MOST(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
 #include "select_codes.h"
 

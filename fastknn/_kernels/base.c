@@ -82,17 +82,12 @@
 #include "floats.h"
 
 #define CODE_LANES 1
-#define INTS int32_t
 #define FLOATS float
-#define LOAD_INTS(p) (*(p))
-#define SPREAD_INT(x) (x)
-#define ADD_INTS(a, b) ((a) + (b))
-#define TO_FLOATS(ints) ((float)(ints))
+#define ADD_TO_FLOATS(p, x) ((float)(*(p) + (x)))
 #define LOAD_FLOATS(p) (*(p))
 #define SPREAD_FLOAT(x) (x)
-#define SUB(a, b) ((a) - (b))
-#define MUL(a, b) ((a) * (b))
-#define ADD(a, b) ((a) + (b))
+#define MUL_ADD(a, b, c) ((a) * (b) + (c))
+#define MUL_SUB_FROM(a, b, c) ((c) - (a) * (b))
 #define AT_MOST(a, b) ((a) <= (b))
 #include "select_codes.h"
 

@@ -71,16 +71,17 @@ typedef struct {
 typedef double (*Refine)(size_t width, const double *query, const void *row);
 
 /* survivors[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
- * overflowed to infinity says nothing about the row, so it survives too. */
-typedef void (*Select)(int queries, int rows, const void *scores, const void *bias,
+ * overflowed to infinity says nothing about the row, so it survives too. Returns the union of
+ * all survivors. */
+typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void *bias,
                        const void *thresholds, uint64_t *survivors);
 
 /* What the bound of an L2 screen needs of rows and of queries (derivation: screens.py).
- * With D the inner product of the codes, read off a score as  -2 D = score + bias + offset:
- *     survivors[i] gets bit j when  scale_j scale_i (-2 D) + energy_j - reach_i error_j <= limit_i
+ * With D the inner product of the codes, -2 D scale_j = (score + offset_i) scale_j + bias_j, and
+ *     survivors[i] gets bit j when  scale_i scale_j (-2 D) + energy_j - reach_i error_j <= limit_i
  * up to float32 rounding, for which energy and limit make room. */
 typedef struct {
-    const int32_t *bias;
+    const float *bias;
     const float *scale;
     const float *energy;
     const float *error;
@@ -93,7 +94,7 @@ typedef struct {
     const float *limit;
 } QueryTerms;
 
-typedef void (*SelectCodes)(int queries, int rows, const int32_t *scores, const RowTerms *row,
+typedef uint64_t (*SelectCodes)(int queries, int rows, const int32_t *scores, const RowTerms *row,
                             const QueryTerms *query, uint64_t *survivors);
 
 /* sum |a - b| or sum (a - b)**2 over bytes: one row against one row. */

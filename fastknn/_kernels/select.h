@@ -12,9 +12,10 @@
  * steps of the tile before it.
  */
 
-static void SELECT(int queries, int rows, const void *scores, const void *bias,
-                   const void *thresholds, uint64_t *survivors)
+static uint64_t SELECT(int queries, int rows, const void *scores, const void *bias,
+                       const void *thresholds, uint64_t *survivors)
 {
+    uint64_t any = 0;
     const SCORE *score = scores;
     for (int i = 0; i < queries; i++) {
         const VECTOR threshold = SPREAD(((const SCORE *)thresholds)[i]);
@@ -24,8 +25,10 @@ static void SELECT(int queries, int rows, const void *scores, const void *bias,
             bits |= (uint64_t)SURVIVES(sum, threshold) << j;
         }
         survivors[i] = bits;
+        any |= bits;
         score += rows;
     }
+    return any;
 }
 
 #undef SELECT
