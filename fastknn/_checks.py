@@ -56,7 +56,10 @@ def as_matrix(array, name: str) -> np.ndarray:
     """
     if hasattr(array, "tocsr"):
         raise TypeError(f"{name} must be a dense array, got a sparse {type(array).__name__}")
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except ValueError as error:  # rows of unequal length, mostly
+        raise ValueError(f"{name} must be a matrix (rows, width): {error}") from error
     if array.ndim != 2:
         hint = f"; use {name}.reshape(1, -1) for a single row" if array.ndim == 1 else ""
         raise ValueError(f"{name} must have two dimensions (rows, width), got {array.ndim}{hint}")

@@ -31,6 +31,8 @@ QUERY_BLOCK_MAX = 1024
 QUERY_BLOCK_ELEMENTS = 4 << 20
 # Element pairs between two looks at Ctrl-C: 10 ms for bytes, half a second at the very worst.
 STEP_PAIRS = 2_000_000_000
+# float32 values whose squares, and the sums of many, are far from overflow and underflow.
+SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
 # Element pairs below which starting a thread costs more than it gives.
 THREAD_PAIRS = 4_000_000
 # Partial results of a split over rows at most; above it, split over queries.
@@ -239,9 +241,11 @@ def pairwise_distances(
     ndarray (n_queries, n_rows)
         `out` if given; else float32 for two float32 inputs and float64 for all others.
         Bytes: exact integers (L1) or their correctly rounded roots (L2). Floats: sums of
-        direct differences in the inputs' own type, 256 elements at a time and those in
-        float64, so the relative error is below 260 units in the last place at any width, and
-        d(x, x) = 0. The bits do not depend on `n_jobs` or the processor.
+        direct differences in the inputs' own type (float32 whose squares it cannot hold:
+        float64), 256 elements at a time and those in float64. So the relative error is below 260
+        units in the last place at any width (plus, under L2, 1e-22 sqrt(width) for float32
+        differences as tiny as that beside much larger values), and d(x, x) = 0. The bits do not
+        depend on `n_jobs` or the processor.
 
     Examples
     --------
@@ -256,8 +260,10 @@ def pairwise_distances(
     queries, train = as_matrix(queries, "queries"), as_matrix(train, "train")
     check_width(queries, train)
     common = np.result_type(queries, train)
-    single = common == np.float32
-    out = as_out(out, (len(queries), len(train)), np.float32 if single else np.float64)
+    result_type = np.float32 if common == np.float32 else np.float64
+    out = as_out(out, (len(queries), len(train)), result_type)
+    if metric == "l2" and common == np.float32 and not _squares_fit(queries, train):
+        common = np.dtype(np.float64)
     n_threads = thread_count(n_jobs)
     queries = queries.astype(common, copy=False)
     train = train.astype(common, copy=False)
@@ -272,6 +278,12 @@ def pairwise_distances(
 
     for_each(run, parts, n_threads)
     return out
+
+
+def _squares_fit(*arrays: np.ndarray) -> bool:
+    """Whether float32 holds the squares of differences with room to spare on either side."""
+    largest = max(max(float(array.max()), -float(array.min())) for array in arrays)
+    return SMALLEST_SQUARED < largest < LARGEST_SQUARED
 
 
 class _Part(NamedTuple):

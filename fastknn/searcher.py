@@ -108,8 +108,8 @@ def encode_directly(
         return codes, None if dtype == np.uint8 else exact, None
     with np.errstate(over="ignore"):
         # Scaled, so that neither huge nor tiny differences leave the range when squared.
-        largest = difference.max(axis=1)
-        scaled = difference / np.maximum(largest, np.finfo(np.float64).tiny)[:, None]
+        largest = np.maximum(difference.max(axis=1), np.finfo(np.float64).tiny)
+        scaled = difference / largest[:, None]
         error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
         # Higham's bound for the sum, and a few roundings before and after it: always upwards.
         error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)

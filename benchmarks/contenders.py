@@ -1,0 +1,101 @@
+"""Who is measured: one table of exact searchers, each in the form that suits it best."""
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+
+Search = Callable[[np.ndarray, int], np.ndarray]  # (queries, k) -> distances (n, k)
+
+
+def fastknn_auto(train: np.ndarray, metric: str) -> Search:
+    from fastknn import Index
+
+    index = Index(train, metric)
+    return lambda queries, k: index.search(queries, k)[0]
+
+
+def fastknn_direct(train: np.ndarray, metric: str) -> Search:
+    from fastknn import Index
+
+    index = Index(train, metric, screen="direct")
+    return lambda queries, k: index.search(queries, k)[0]
+
+
+def numpy_reference(train: np.ndarray, metric: str) -> Search:
+    from fastknn.reference import reference_knn
+
+    return lambda queries, k: reference_knn(queries, train, k, metric)[0]
+
+
+def scikit_learn(train: np.ndarray, metric: str) -> Search:
+    from sklearn.neighbors import NearestNeighbors
+
+    model = NearestNeighbors(algorithm="brute", metric=metric, n_jobs=-1).fit(floats(train))
+    return lambda queries, k: model.kneighbors(floats(queries), k)[0]
+
+
+def scikit_learn_intelex(train: np.ndarray, metric: str) -> Search:
+    neighbors = importlib.import_module("sklearnex.neighbors")
+    name = {"l1": "manhattan", "l2": "euclidean"}[metric]
+    model = neighbors.NearestNeighbors(algorithm="brute", metric=name, n_jobs=-1)
+    model.fit(floats(train))
+    return lambda queries, k: model.kneighbors(floats(queries), k)[0]
+
+
+def faiss(train: np.ndarray, metric: str) -> Search:
+    library = importlib.import_module("faiss")
+    kind = {"l1": library.METRIC_L1, "l2": library.METRIC_L2}[metric]
+    index = library.IndexFlat(train.shape[1], kind)
+    index.add(floats(train))
+
+    def search(queries: np.ndarray, k: int) -> np.ndarray:
+        distances = index.search(floats(queries), k)[0]
+        return np.sqrt(distances) if metric == "l2" else distances
+
+    return search
+
+
+def usearch(train: np.ndarray, metric: str) -> Search:
+    library = importlib.import_module("usearch.index")
+    if metric != "l2":
+        raise NotImplementedError("usearch has no L1 metric")
+    train = floats(train)
+
+    def search(queries: np.ndarray, k: int) -> np.ndarray:
+        kind = library.MetricKind.L2sq
+        found = library.search(train, floats(queries), k, kind, exact=True, threads=0)
+        return np.sqrt(found.distances).reshape(len(queries), k)
+
+    return search
+
+
+def floats(array: np.ndarray) -> np.ndarray:
+    """What the peers compute in; no copy of what is already so (queries are made so before)."""
+    return np.ascontiguousarray(array, np.float32)
+
+
+# Name: how it is built, and whether it wants floats. Order is that of tables and plots.
+CONTENDERS: dict[str, tuple[Callable[[np.ndarray, str], Search], bool]] = {
+    "fastknn": (fastknn_auto, False),
+    "fastknn direct": (fastknn_direct, False),
+    "faiss": (faiss, True),
+    "scikit-learn-intelex": (scikit_learn_intelex, True),
+    "usearch": (usearch, True),
+    "scikit-learn": (scikit_learn, True),
+    "NumPy reference": (numpy_reference, False),
+}
+
+
+def build(name: str, train: np.ndarray, metric: str) -> Search | str:
+    """The contender's search over some rows, or why there is none."""
+    make, _ = CONTENDERS[name]
+    try:
+        return make(train, metric)
+    except (ImportError, NotImplementedError) as error:
+        return str(error)
+
+
+def in_its_form(name: str, queries: np.ndarray) -> np.ndarray:
+    """Queries as the contender wants them, converted before the clock runs."""
+    return floats(queries) if CONTENDERS[name][1] else queries

@@ -1,0 +1,126 @@
+"""Turn saved benchmarks into a Markdown table and plots.
+
+usage: python benchmarks/report.py SPEED.json [--plots FOLDER]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+COLOURS = {
+    "fastknn": "#c0392b",
+    "fastknn direct": "#e67e22",
+    "faiss": "#2980b9",
+    "scikit-learn-intelex": "#27ae60",
+    "usearch": "#16a085",
+    "scikit-learn": "#8e44ad",
+    "NumPy reference": "#7f8c8d",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("saved", type=Path, help="what --benchmark-json wrote")
+    parser.add_argument("--plots", type=Path, help="folder for the PNG files (default: none)")
+    options = parser.parse_args()
+    saved = json.loads(options.saved.read_text())
+    print(machine(saved))
+    for benchmark in saved["benchmarks"]:
+        print(table(benchmark))
+    if options.plots:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        plot_cost(saved, options.plots / "cost_over_n.png")
+        plot_peers(saved, options.plots / "peers.png")
+
+
+def machine(saved: dict) -> str:
+    info = saved["machine_info"]
+    versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
+    return (
+        f"{info['cpu'].get('brand_raw', 'unknown CPU')}, {info['threads']} threads, "
+        f"{info['fastknn_cpu']} kernels, Python {info['python_version']}, {versions}; "
+        f"BLAS: {'; '.join(info['blas'])}; {saved['datetime'][:10]}\n"
+    )
+
+
+def table(benchmark: dict) -> str:
+    """One comparison; ratios are to fastknn's best, per query."""
+    info = benchmark["extra_info"]
+    lines = [f"### {benchmark['name']}"]
+    each = info.get("seconds_per_query")
+    if each:
+        ours = each["fastknn"]
+        lines += [
+            "| contender | ms a query | times fastknn's | x matmul rate |",
+            "|---|---:|---:|---:|",
+        ]
+        for name, seconds in each.items():
+            matmul = info.get("times_matmul", {}).get(name)
+            shown = "" if matmul is None else f"{matmul:.2f}"
+            lines.append(f"| {name} | {seconds * 1e3:.4g} | {seconds / ours:.2f} | {shown} |")
+        for name, reason in info.get("absent", {}).items():
+            lines.append(f"| {name} | absent: {reason} | | |")
+    elif "seconds" in info:
+        lines += ["| contender | seconds |", "|---|---:|"]
+        lines += [f"| {name} | {seconds:.4g} |" for name, seconds in info["seconds"].items()]
+    for name in ("share_of_read_bandwidth", "accuracy", "search_peak_bytes", "data"):
+        if name in info:
+            lines.append(f"\n{name.replace('_', ' ')}: {info[name]}")
+    if isinstance(info.get("times_matmul"), float):
+        lines.append(f"\ntimes matmul: {info['times_matmul']:.2f}")
+    return "\n".join(lines) + "\n"
+
+
+def plot_cost(saved: dict, path: Path) -> None:
+    """Cost of one prediction over the size of the training set, on logarithmic axes."""
+    import matplotlib.pyplot as plt
+
+    figure, panes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for pane, metric in zip(panes, ("l2", "l1"), strict=True):
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for benchmark in saved["benchmarks"]:
+            info = benchmark["extra_info"]
+            if info.get("kind") == "cost over n" and info["metric"] == metric:
+                for name, seconds in info["seconds_per_query"].items():
+                    lines.setdefault(name, []).append((info["n_rows"], seconds * 1e3))
+        for name, points in lines.items():
+            xs, ys = zip(*sorted(points), strict=True)
+            wide = 2.5 if name.startswith("fastknn") else 1.2
+            pane.plot(xs, ys, "o-", color=COLOURS[name], label=name, linewidth=wide, markersize=4)
+        pane.set(xscale="log", yscale="log", xlabel="training images (3,072 bytes each)")
+        pane.set_title(f"{metric.upper()}, k = 7")
+        pane.grid(True, which="both", alpha=0.2)
+    panes[0].set_ylabel("milliseconds a query, two threads")
+    panes[1].legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def plot_peers(saved: dict, path: Path) -> None:
+    """Milliseconds a query of every contender, for each search."""
+    import matplotlib.pyplot as plt
+
+    searches = [b for b in saved["benchmarks"] if b["extra_info"].get("kind") == "search"]
+    columns = 2
+    rows = -(-len(searches) // columns)
+    figure, panes = plt.subplots(rows, columns, figsize=(11, 2.2 * rows), layout="constrained")
+    for pane in panes.flat[len(searches) :]:
+        pane.set_axis_off()
+    for pane, benchmark in zip(panes.flat, searches, strict=False):
+        info = benchmark["extra_info"]
+        each = dict(reversed(info["seconds_per_query"].items()))
+        bars = pane.barh(
+            list(each), [s * 1e3 for s in each.values()], color=[COLOURS[name] for name in each]
+        )
+        pane.bar_label(bars, fmt="%.3g", fontsize=7, padding=2)
+        pane.set_xscale("log")
+        pane.margins(x=0.15)
+        pane.tick_params(labelsize=7)
+        shape = " x ".join(f"{n:,}" for n in info["shape"])
+        title = f"{info['data']}: {shape}, {info['metric'].upper()}, k = {info['k']}"
+        pane.set_title(title, fontsize=8)
+    figure.supxlabel("milliseconds a query, two threads (logarithmic)", fontsize=9)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

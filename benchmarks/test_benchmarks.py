@@ -1,0 +1,361 @@
+"""Every speed that the README claims, side by side with the peers, in one run each.
+
+pytest --benchmark-only --benchmark-json=speed.json && python benchmarks/report.py speed.json
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from contenders import CONTENDERS, build, in_its_form  # noqa: E402
+from measure import matmul_run, take_turns  # noqa: E402
+
+METRICS = ["l2", "l1"]
+# Queries that each contender gets, so that a round takes seconds; times are per query.
+FEW = {"NumPy reference": 2, "scikit-learn": 24, "faiss": 200, "scikit-learn-intelex": 300}
+FEW_L1 = {"NumPy reference": 2, "scikit-learn": 8, "faiss": 48, "scikit-learn-intelex": 96}
+
+
+def search_runs(
+    train: np.ndarray,
+    queries: np.ndarray,
+    metric: str,
+    k: int,
+    counts: dict[str, int],
+    default: int,
+    names: list[str] | None = None,
+):
+    """Runs and their query counts, and why the others are absent; all agree on the distances."""
+    runs, given, absent, expected = {}, {}, {}, None
+    for name in names or CONTENDERS:
+        search = build(name, train, metric)
+        if isinstance(search, str):
+            absent[name] = search
+            continue
+        some = in_its_form(name, queries[: counts.get(name, default)])
+        found = search(some[:2], k)
+        expected = found if expected is None else expected
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+        runs[name] = lambda search=search, some=some: (search(some, k), None)[1]
+        given[name] = len(some)
+    return runs, given, absent
+
+
+def per_query(medians: dict[str, float], given: dict[str, int]) -> dict[str, float]:
+    return {name: medians[name] / count for name, count in given.items()}
+
+
+def compare_search(benchmark, data, metric: str, k: int, queries: int, rounds: int = 5, **options):
+    train, test, source = data
+    counts = options.get("counts", FEW if metric == "l2" else FEW_L1)
+    counts = {"fastknn": len(test[:queries]), "fastknn direct": min(queries, 1000), **counts}
+    runs, given, absent = search_runs(train, test, metric, k, counts, min(queries, 500))
+    matmul, products = matmul_run()
+    medians = take_turns(benchmark, {**runs, "matmul": matmul}, rounds)
+    pairs = train.size
+    rates = {name: pairs / each for name, each in per_query(medians, given).items()}
+    benchmark.extra_info.update(
+        kind="search",
+        data=source,
+        shape=list(train.shape),
+        dtype=str(train.dtype),
+        metric=metric,
+        k=k,
+        queries=given,
+        absent=absent,
+        seconds_per_query=per_query(medians, given),
+        element_rate=rates,
+        matmul_rate=products / medians["matmul"],
+        times_matmul={n: rate / (products / medians["matmul"]) for n, rate in rates.items()},
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_search_cifar10(benchmark, cifar10, metric):
+    data = (cifar10.train, cifar10.test, f"CIFAR-10 ({cifar10.source})")
+    compare_search(benchmark, data, metric, k=7, queries=10_000)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_search_mnist(benchmark, mnist, metric):
+    data = (mnist.train, mnist.test, f"MNIST ({mnist.source})")
+    counts = {"NumPy reference": 4, "scikit-learn": 60}
+    compare_search(benchmark, data, metric, k=7, queries=10_000, counts=counts)
+
+
+def gaussian(rows: int, queries: int, width: int):
+    generator = np.random.default_rng(1)
+    train = generator.normal(size=(rows, width)).astype(np.float32)
+    test = generator.normal(size=(queries, width)).astype(np.float32)
+    return train, test, "Gaussian noise"
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_search_noise_128(benchmark, metric):
+    counts = {"NumPy reference": 4, "scikit-learn": 60, "fastknn direct": 500}
+    compare_search(benchmark, gaussian(200_000, 2000, 128), metric, 10, 2000, 5, counts=counts)
+
+
+def test_search_noise_16(benchmark):
+    counts = {name: 2000 for name in CONTENDERS} | {"NumPy reference": 10, "fastknn": 10_000}
+    compare_search(benchmark, gaussian(100_000, 10_000, 16), "l2", 10, 10_000, 5, counts=counts)
+
+
+def test_one_query_768(benchmark):
+    counts = dict.fromkeys(CONTENDERS, 1)
+    compare_search(benchmark, gaussian(100_000, 1, 768), "l2", 10, 1, 15, counts=counts)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_query_cifar10(benchmark, cifar10, metric):
+    """One query at a time against the speed at which two threads can read the training rows."""
+    names = ["fastknn direct", "fastknn", "faiss", "scikit-learn-intelex", "usearch"]
+    counts = dict.fromkeys(names, 1)
+    runs, given, absent = search_runs(cifar10.train, cifar10.test, metric, 7, counts, 1, names)
+    runs["read"] = reader(cifar10.train)
+    medians = take_turns(benchmark, runs, rounds=25)
+    bandwidth = {name: cifar10.train.nbytes / medians[name] for name in ("fastknn direct", "read")}
+    benchmark.extra_info.update(
+        kind="one query",
+        metric=metric,
+        absent=absent,
+        queries=given,
+        seconds_per_query=per_query(medians, given),
+        bytes_per_second=bandwidth,
+        share_of_read_bandwidth=bandwidth["fastknn direct"] / bandwidth["read"],
+    )
+
+
+def reader(array: np.ndarray):
+    """Two threads read all of an array, as fast as compiled code can."""
+    import numba
+
+    @numba.njit(nogil=True)
+    def read(words):
+        bits = np.uint64(0)
+        for i in range(words.size):
+            bits |= words[i]
+        return bits
+
+    words = array.reshape(-1).view(np.uint64)
+    halves = np.array_split(words, 2)
+
+    def run() -> None:
+        helper = threading.Thread(target=read, args=(halves[0],))
+        helper.start()
+        read(halves[1])
+        helper.join()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def worker(cifar10, tmp_path_factory):
+    """Searches of CIFAR-10 in processes of their own, by level."""
+    folder = tmp_path_factory.mktemp("worker")
+    np.save(folder / "train.npy", cifar10.train)
+    np.save(folder / "test.npy", cifar10.test)
+    started = {}
+
+    def ask(level: str, metric: str, count: int) -> dict:
+        if level not in started:
+            started[level] = subprocess.Popen(
+                [sys.executable, str(HERE / "worker.py"), "train.npy", "test.npy"],
+                cwd=folder,
+                env={**os.environ, "FASTKNN_CPU": level},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        process = started[level]
+        process.stdin.write(f"{metric} 7 {count}\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield ask
+    for process in started.values():
+        process.stdin.close()
+        process.wait()
+
+
+@pytest.mark.parametrize("level", ["avx2", "base"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_level_cifar10(benchmark, worker, cifar10, metric, level):
+    """The direct screen at a forced CPU level, and the memory that a search takes."""
+    from fastknn import _core
+
+    if level not in _core.cpu_levels():
+        pytest.skip(f"this machine does not run {level}")
+    count = 500 if level == "avx2" else 50
+    matmul, products = matmul_run()
+    last = {}
+
+    def run() -> float:
+        last.update(worker(level, metric, count))
+        return last["seconds"]
+
+    medians = take_turns(benchmark, {f"fastknn {level}": run, "matmul": matmul}, rounds=5)
+    rate = cifar10.train.size * count / medians[f"fastknn {level}"]
+    benchmark.extra_info.update(
+        kind="level",
+        metric=metric,
+        level=level,
+        element_rate=rate,
+        times_matmul=rate / (products / medians["matmul"]),
+        search_peak_bytes=last["peak"],
+        process_peak_bytes=last["rss"],
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_pairwise(benchmark, metric):
+    """float32 distance matrices, 2,000 x 10,000 x 784."""
+    from scipy.spatial.distance import cdist
+    from sklearn.metrics import pairwise_distances as theirs
+
+    from fastknn import pairwise_distances
+
+    generator = np.random.default_rng(0)
+    queries = generator.random((2000, 784), np.float32)
+    train = generator.random((10_000, 784), np.float32)
+    matmul, products = matmul_run()
+    few = queries[:200]
+    name = {"l1": "cityblock", "l2": "euclidean"}[metric]
+    runs = {
+        "fastknn": lambda: (pairwise_distances(queries, train, metric), None)[1],
+        "scikit-learn": lambda: (theirs(queries, train, metric=metric, n_jobs=1), None)[1],
+        "SciPy cdist": lambda: (cdist(few, train, name), None)[1],
+        "matmul": matmul,
+    }
+    if metric == "l1":
+        runs["scikit-learn"] = lambda: (theirs(few, train, metric="l1", n_jobs=1), None)[1]
+    medians = take_turns(benchmark, runs, rounds=5)
+    given = {"fastknn": 2000, "SciPy cdist": 200, "scikit-learn": 2000 if metric == "l2" else 200}
+    rates = {n: train.size / each for n, each in per_query(medians, given).items()}
+    benchmark.extra_info.update(
+        kind="pairwise",
+        metric=metric,
+        seconds_per_query=per_query(medians, given),
+        element_rate=rates,
+        times_matmul={n: rate / (products / medians["matmul"]) for n, rate in rates.items()},
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n_rows", [1000, 2000, 5000, 10_000, 20_000, 50_000])
+def test_cost_over_n(benchmark, cifar10, metric, n_rows):
+    """Prediction cost as the training set grows: the lecture's O(N), for each contender."""
+    few = {"NumPy reference": 2, "scikit-learn": 8, "faiss": 48, "scikit-learn-intelex": 96}
+    runs, given, absent = search_runs(
+        cifar10.train[:n_rows], cifar10.test, metric, 7, {"fastknn": 2000, **few}, 200
+    )
+    medians = take_turns(benchmark, runs, rounds=3)
+    benchmark.extra_info.update(
+        kind="cost over n",
+        metric=metric,
+        n_rows=n_rows,
+        absent=absent,
+        queries=given,
+        seconds_per_query=per_query(medians, given),
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_fit(benchmark, cifar10, metric):
+    """What building an index costs, direct and chosen by trial."""
+    from fastknn import Index
+
+    runs = {
+        "fastknn": lambda: (Index(cifar10.train, metric), None)[1],
+        "fastknn direct": lambda: (Index(cifar10.train, metric, screen="direct"), None)[1],
+    }
+    take_turns(benchmark, runs, rounds=3, kind="fit", metric=metric)
+
+
+def test_vote(benchmark):
+    """Majority votes of 10 neighbours: all k of 1..10 at once, against one k of SciPy's mode."""
+    from scipy.stats import mode
+
+    from fastknn.vote import topk, vote
+
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 10, (100_000, 10))
+    distances = generator.random((400, 20_000))
+    runs = {
+        "fastknn vote, one k": lambda: (vote(labels), None)[1],
+        "fastknn vote, ten ks": lambda: (vote(labels, ks=range(1, 11)), None)[1],
+        "SciPy mode, one k": lambda: (mode(labels, axis=1), None)[1],
+        "fastknn topk": lambda: (topk(distances, 7), None)[1],
+        "NumPy argpartition": lambda: (np.argpartition(distances, 6, axis=1)[:, :7], None)[1],
+    }
+    take_turns(benchmark, runs, rounds=5, kind="vote")
+
+
+def test_first_vote(benchmark, tmp_path):
+    """Seconds of the first vote in a fresh process, with Numba's cache cold and warm."""
+    code = "import time; t = time.perf_counter(); from fastknn.vote import vote; vote([[0, 1]]); "
+    code += "print(time.perf_counter() - t)"
+    seconds = {"cold": [], "warm": []}
+
+    def fresh(kind: str, cache: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds[kind].append(float(done.stdout))
+
+    fresh("cold", tmp_path / "warm")
+    seconds["cold"].clear()
+
+    def both() -> None:
+        fresh("cold", tmp_path / f"cold{len(seconds['cold'])}")
+        fresh("warm", tmp_path / "warm")
+
+    benchmark.pedantic(both, rounds=3, iterations=1)
+    medians = {f"first vote, {kind} cache": float(np.median(s)) for kind, s in seconds.items()}
+    benchmark.extra_info.update(kind="first vote", seconds=medians)
+
+
+ACCURACIES = {
+    ("cifar10", "l2"): {1: 0.3530, 5: 0.3395, 7: 0.3359, 10: 0.3408},
+    ("cifar10", "l1"): {},
+    ("mnist", "l2"): {1: 0.9691, 3: 0.9705, 5: 0.9688, 7: 0.9694, 9: 0.9659},
+    ("mnist", "l1"): {},
+}
+
+
+@pytest.mark.parametrize(("name", "metric"), ACCURACIES)
+def test_accuracy(benchmark, request, name, metric):
+    """Accuracy on the whole test set for several k in one search, beside the known results."""
+    from fastknn import Index
+    from fastknn.vote import vote
+
+    data = request.getfixturevalue(name)
+    index = Index(data.train, metric)
+    ks = [1, 3, 5, 7, 9, 10]
+    found = {}
+
+    def run() -> None:
+        labels = data.train_labels[index.search(data.test, 10)[1]]
+        right = vote(labels, ks=ks) == data.test_labels
+        found.update(zip(ks, right.mean(axis=1).round(4).tolist(), strict=True))
+
+    benchmark.pedantic(run, rounds=1, iterations=1)
+    benchmark.extra_info.update(
+        kind="accuracy", data=data.source, metric=metric, accuracy={str(k): found[k] for k in ks}
+    )
+    if data.source != "generated":
+        for k, expected in ACCURACIES[name, metric].items():
+            assert found[k] == pytest.approx(expected, abs=0.00011)

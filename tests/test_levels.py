@@ -1,0 +1,197 @@
+"""Every CPU level that this machine runs: the twin's results to the bit, and each other's."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import fastknn
+from fastknn import _core
+from fastknn.reference import reference_knn
+
+METRICS = ["l1", "l2"]
+NAMES = ["base", "avx2", "avx512"]
+# (queries, rows, width, k) around every level's tiles, groups, and depth chunks.
+SHAPES = [
+    (1, 1, 1, 1),
+    (3, 7, 2, 2),
+    (4, 16, 4, 16),
+    (5, 17, 3, 17),
+    (6, 8, 8, 1),
+    (7, 33, 9, 5),
+    (11, 31, 7, 30),
+    (12, 32, 64, 31),
+    (13, 65, 17, 8),
+    (25, 100, 63, 7),
+    (4, 64, 255, 3),
+    (4, 70, 256, 3),
+    (4, 40, 257, 3),
+    (6, 9, 513, 8),
+    (2, 35, 32767, 4),
+    (2, 35, 32768, 4),
+    (2, 35, 32776, 4),
+    (2, 18, 65793, 4),
+]
+
+
+def make_cases():
+    """(queries, train, k, metric): all types and shapes, then what is hard about each type."""
+    random = np.random.default_rng(0)
+    for m, n, width, k in SHAPES:
+        values = random.normal(size=(m + n, width))
+        data = [random.integers(0, 256, (m + n, width), np.uint8)]
+        data += [random.choice(np.array([0, 255], np.uint8), (m + n, width))]
+        data += [values.astype(dtype) for dtype in (np.float32, np.float64)]
+        for rows, metric in itertools.product(data, METRICS):
+            yield rows[:m], rows[m:], k, metric
+    shape = (60, 21)
+    ties = random.integers(0, 3, shape)
+    values = random.normal(size=shape)
+    wild, even = random.standard_cauchy(shape), random.uniform(-1, 1, shape)
+    factors = {np.uint8: [], np.float32: [1e-40, 1e-22, 1e19], np.float64: [1e-310, 1e-161, 1e154]}
+    largest = {np.float32: 3.4e38, np.float64: 1.7e308}
+    for (dtype, scales), metric in itertools.product(factors.items(), METRICS):
+        hard = [ties]
+        if dtype in largest:
+            hard += [scale * values for scale in scales]
+            hard += [1e6 + values, wild**3, largest[dtype] * even]
+        for rows in (kind.astype(dtype) for kind in hard):
+            for k in (1, 13, 47):
+                yield rows[:13], rows[13:], k, metric
+        # Queries of another type, which are rounded on the way to the kernels.
+        for queries in (random.uniform(-1, 4, (13, 21)), random.normal(0, 1e6, (13, 21))):
+            yield queries, ties[13:].astype(dtype), 5, metric
+    # The furthest that byte sums go: each value's rows are constant.
+    ends = np.repeat(np.array([0, 255, 127, 128], np.uint8)[:, None], 32768, axis=1)
+    for metric in METRICS:
+        yield ends, ends, 4, metric
+
+
+CHILD = """
+import json
+import sys
+import numpy as np
+from fastknn import Index, cpu_level, pairwise_distances
+cases = np.load(sys.argv[1])
+results = {}
+for case, (k, metric) in enumerate(json.loads(sys.argv[3])):
+    queries, train = cases[f"queries {case}"], cases[f"train {case}"]
+    distances, indices = Index(train, metric).search(queries, k)
+    results[f"distances {case}"], results[f"indices {case}"] = distances, indices
+    results[f"matrix {case}"] = pairwise_distances(queries, train, metric)
+np.savez(sys.argv[2], **results)
+print(cpu_level())
+"""
+
+
+def run_child(code, *arguments, level):
+    """What Python prints for some code under FASTKNN_CPU."""
+    environment = {name: value for name, value in os.environ.items() if name != "FASTKNN_CPU"}
+    if level is not None:
+        environment["FASTKNN_CPU"] = level
+    root = str(Path(fastknn.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**environment, "PYTHONPATH": root, "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return list(make_cases())
+
+
+@pytest.fixture(scope="module")
+def results(cases, tmp_path_factory):
+    """Results of all cases, by level."""
+    folder = tmp_path_factory.mktemp("levels")
+    arrays = {}
+    for case, (queries, train, _, _) in enumerate(cases):
+        arrays[f"queries {case}"], arrays[f"train {case}"] = queries, train
+    np.savez(folder / "cases.npz", **arrays)
+    settings = json.dumps([(k, metric) for _, _, k, metric in cases])
+    found = {}
+    for level in _core.cpu_levels():
+        target = folder / f"{level}.npz"
+        child = run_child(CHILD, folder / "cases.npz", target, settings, level=level)
+        assert child.returncode == 0, child.stderr
+        assert child.stdout.strip() == level
+        with np.load(target) as file:
+            found[level] = dict(file)
+    return found
+
+
+@pytest.mark.parametrize("level", NAMES)
+def test_searches_are_right_to_the_bit(cases, results, level):
+    if level not in results:
+        pytest.skip(f"this machine does not run {level}")
+    for case, (queries, train, k, metric) in enumerate(cases):
+        with np.errstate(all="ignore"):
+            expected = reference_knn(queries, train, k, metric)
+        for name, part in zip(("distances", "indices"), expected, strict=True):
+            message = f"{name} of {train.dtype} {queries.shape} {train.shape}, {k=}, {metric}"
+            found = results[level][f"{name} {case}"]
+            assert_array_equal(found, part, message, strict=True)
+            assert found.tobytes() == part.tobytes(), message
+
+
+@pytest.mark.parametrize("level", NAMES[1:])
+def test_matrices_are_those_of_the_base_level_to_the_bit(cases, results, level):
+    if level not in results:
+        pytest.skip(f"this machine does not run {level}")
+    for case in range(len(cases)):
+        found, base = (results[name][f"matrix {case}"] for name in (level, "base"))
+        assert_array_equal(found, base, strict=True)
+        assert found.tobytes() == base.tobytes()
+
+
+ASK = "from fastknn import cpu_level; print(cpu_level())"
+
+
+@pytest.mark.parametrize("level", [None, ""])
+def test_the_best_level_is_the_default(level):
+    child = run_child(ASK, level=level)
+    assert child.stdout.strip() == _core.cpu_levels()[-1], child.stderr
+
+
+@pytest.mark.parametrize(
+    "level",
+    # Those of this list that the machine runs are in test_searches_are_right_to_the_bit.
+    ["sse2", "AVX2", "avx2 ", "avx", "base,avx2", "auto", "0", *NAMES],
+)
+def test_other_levels_are_refused_at_import(level):
+    if level in _core.cpu_levels():
+        pytest.skip(f"this machine runs {level}")
+    for code in (ASK, "from fastknn import Index", "import fastknn.index", "import fastknn._core"):
+        child = run_child(code, level=level)
+        assert child.returncode != 0
+        assert "RuntimeError: FASTKNN_CPU=" in child.stderr
+        assert repr(level) in child.stderr
+        assert child.stdout == ""
+
+
+@pytest.mark.parametrize("level", NAMES[1:])
+def test_levels_that_the_processor_lacks_are_refused(monkeypatch, level):
+    """As on an older processor, whatever this one is."""
+    before = _core.cpu_level()
+    monkeypatch.setattr(_core, "cpu_levels", lambda: NAMES[: NAMES.index(level)])
+    monkeypatch.setenv("FASTKNN_CPU", level)
+    with pytest.raises(RuntimeError, match=f"FASTKNN_CPU='{level}' cannot be used.*run base"):
+        _core._choose_level()
+    assert _core.cpu_level() == before
+
+
+def test_levels_are_named_slowest_first():
+    levels = _core.cpu_levels()
+    assert levels == [name for name in NAMES if name in levels]
+    assert levels[0] == "base"
+    assert _core.cpu_level() in levels

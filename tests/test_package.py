@@ -1,0 +1,90 @@
+"""The package as a whole: its names, what an import costs, and the examples in docstrings."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastknn
+
+MODULES = sorted(module.name for module in pkgutil.iter_modules(fastknn.__path__, "fastknn."))
+
+
+def test_names():
+    assert dir(fastknn) == sorted(set(dir(fastknn)))
+    assert set(dir(fastknn)) == set(fastknn.__all__)
+    for name in ("Index", "knn", "pairwise_distances", "cpu_level", "vote", "topk", "__version__"):
+        assert name in dir(fastknn)
+
+
+@pytest.mark.parametrize("name", fastknn.__all__)
+def test_names_resolve(name):
+    value = getattr(fastknn, name)
+    assert value is getattr(fastknn, name)
+    if callable(value):
+        assert value.__name__ == name
+        assert value.__module__.startswith("fastknn")
+        assert value.__doc__
+    elif inspect.ismodule(value):
+        assert value.__name__ == f"fastknn.{name}"
+
+
+@pytest.mark.parametrize("name", ["Indices", "index_", "numpy", "_nothing"])
+def test_unknown_names(name):
+    with pytest.raises(AttributeError, match=f"module 'fastknn' has no attribute '{name}'"):
+        getattr(fastknn, name)
+    assert not hasattr(fastknn, name)
+    with pytest.raises(ImportError, match=name):
+        exec(f"from fastknn import {name}")
+
+
+def loaded_by(code):
+    """Names of the modules that some code loads, in a fresh process."""
+    child = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return set(child.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import fastknn", {"numpy", "numba", "sklearn", "scipy", "tqdm", "fastknn._core"}),
+        ("import fastknn; dir(fastknn)", {"numpy", "fastknn._core"}),
+        (
+            "from fastknn import Index, knn, pairwise_distances; knn([[1.0]], [[2.0]], 1)",
+            {"numba", "sklearn", "scipy", "tqdm", "fastknn.reference"},
+        ),
+        ("from fastknn import vote", {"numba", "sklearn", "scipy", "fastknn._core"}),
+    ],
+)
+def test_imports_are_cheap(code, absent):
+    loaded = loaded_by(code)
+    assert "fastknn" in loaded
+    assert not absent & loaded
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_examples_in_docstrings(name):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name.startswith("fastknn"):
+            raise
+        pytest.skip(f"{name} needs {missing.name}")
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", ["Index", "knn", "pairwise_distances", "cpu_level"])
+def test_public_search_names_have_examples(name):
+    assert doctest.DocTestFinder().find(getattr(fastknn, name), name)[0].examples

@@ -1,0 +1,379 @@
+"""Any thread count and plan gives the same bits; many callers, forks, Ctrl-C and failures."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import fastknn
+from fastknn import Index, pairwise_distances
+from fastknn import index as room
+from fastknn._threads import for_each, thread_count
+from fastknn.reference import reference_knn
+
+DTYPES = [np.uint8, np.float32, np.float64]
+METRICS = ["l1", "l2"]
+JOBS = [1, 2, 3, 8]
+
+both_metrics = pytest.mark.parametrize("metric", METRICS)
+all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def points(dtype, n, width, seed=0, ties=False):
+    random = np.random.default_rng(seed)
+    if ties:
+        return random.integers(0, 3, (n, width)).astype(dtype)
+    if dtype == np.uint8:
+        return random.integers(0, 256, (n, width), np.uint8)
+    return random.normal(size=(n, width)).astype(dtype)
+
+
+def assert_same(found, expected):
+    for fast, slow in zip(found, expected, strict=True):
+        assert_array_equal(fast, slow, strict=True)
+        assert fast.tobytes() == slow.tobytes()
+
+
+@pytest.fixture
+def eager_threads(monkeypatch):
+    """Threads however little the work is."""
+    monkeypatch.setattr(room, "THREAD_PAIRS", 0)
+
+
+# --- plans -----------------------------------------------------------------------------------
+
+PLANS = {
+    "as it comes": {},
+    "one query a block": {"QUERY_BLOCK_BYTES": 1},
+    "five queries a block": {"QUERY_BLOCK_MAX": 5},
+    "one panel a step": {"STEP_PAIRS": 1},
+    "one query a block, one panel a step": {"QUERY_BLOCK_BYTES": 1, "STEP_PAIRS": 1},
+    "never split over rows": {"PARTIAL_BYTES": 0},
+}
+
+
+@both_metrics
+@all_dtypes
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@pytest.mark.parametrize("ties", [False, True])
+def test_plans_agree_to_the_bit(monkeypatch, eager_threads, dtype, metric, plan, ties):
+    for name, value in plan.items():
+        monkeypatch.setattr(room, name, value)
+    train = points(dtype, 150, 7, 1, ties)
+    index = Index(train, metric)
+    for n_queries in (1, 2, 13, 110):
+        queries = points(dtype, n_queries, 7, 2, ties)
+        for k in (1, 6, 30, 150):  # 30 rows, and all, are more than a split has
+            expected = reference_knn(queries, train, k, metric)
+            for n_jobs in JOBS:
+                assert_same(index.search(queries, k, n_jobs=n_jobs), expected)
+
+
+@both_metrics
+@all_dtypes
+def test_rounded_queries_on_every_plan(monkeypatch, eager_threads, dtype, metric):
+    """Queries of another type carry an error each, which must follow them into their block."""
+    train = points(dtype, 150, 7, 1, ties=True)
+    queries = np.random.default_rng(2).uniform(-1, 4, (40, 7))
+    queries[::3] = np.rint(queries[::3])
+    expected = reference_knn(queries, train, 6, metric)
+    for plan in PLANS.values():
+        with monkeypatch.context() as patch:
+            for name, value in plan.items():
+                patch.setattr(room, name, value)
+            for n_jobs in JOBS:
+                assert_same(Index(train, metric).search(queries, 6, n_jobs=n_jobs), expected)
+
+
+def test_the_plans_above_are_different_plans(monkeypatch, eager_threads):
+    """What the tests above are worth: parts and splits are as their names say."""
+
+    def plan(n_queries, n_threads, **limits):
+        with monkeypatch.context() as patch:
+            for name, value in limits.items():
+                patch.setattr(room, name, value)
+            return room._plan(n_queries, panels, n_threads, 7, result_bytes=16)
+
+    panels = Index(points(np.uint8, 150, 7))._searcher.panels
+    n_panels = panels.n_panels
+    parts, n_splits = plan(1, 8)
+    assert n_splits == len(parts) == min(8, n_panels) > 1
+    parts, n_splits = plan(1, 8, PARTIAL_BYTES=0)
+    assert n_splits == len(parts) == 1
+    parts, n_splits = plan(5, 3, QUERY_BLOCK_BYTES=1)
+    assert (n_splits, len(parts)) == (3, 15)
+    parts, n_splits = plan(110, 2)
+    assert (n_splits, len(parts)) == (1, 2)
+    parts, n_splits = plan(110, 2, QUERY_BLOCK_BYTES=1, STEP_PAIRS=1)
+    assert (n_splits, len(parts), len(parts[0].steps)) == (1, 110, n_panels)
+
+
+@both_metrics
+@all_dtypes
+def test_batches_agree_to_the_bit(dtype, metric):
+    queries, index = points(dtype, 60, 9, 1), Index(points(dtype, 333, 9, 2), metric)
+    whole = index.search(queries, 8)
+    for size in (1, 7, 12, 59):
+        batches = [index.search(queries[at : at + size], 8) for at in range(0, 60, size)]
+        assert_same(map(np.concatenate, zip(*batches, strict=True)), whole)
+
+
+@both_metrics
+@all_dtypes
+def test_work_enough_for_threads(dtype, metric):
+    """Nothing patched: more pairs than a single thread is left alone with."""
+    train = points(dtype, 20_000, 16, 1, ties=True)
+    index = Index(train, metric, n_jobs=1)
+    for n_queries in (3, 40):
+        queries = points(dtype, n_queries, 16, 2, ties=True)
+        assert n_queries < 14 or n_queries * train.size > room.THREAD_PAIRS
+        expected = reference_knn(queries, train, 10, metric)
+        for n_jobs in (*JOBS, None, -1, -2):
+            assert_same(index.search(queries, 10, n_jobs=n_jobs), expected)
+
+
+@both_metrics
+@all_dtypes
+def test_an_index_is_the_same_whoever_builds_it(dtype, metric):
+    queries, train = points(dtype, 15, 100, 1), points(dtype, 3000, 100, 2)
+    expected = reference_knn(queries, train, 5, metric)
+    for n_jobs in JOBS:
+        assert_same(Index(train, metric, n_jobs=n_jobs).search(queries, 5), expected)
+
+
+# --- threads themselves ----------------------------------------------------------------------
+
+
+def test_thread_counts():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    asked = [None, -1, -2, -1000, 1, 3, np.int64(2)]
+    assert [thread_count(n) for n in asked] == [cores, cores, max(1, cores - 1), 1, 1, 3, 2]
+    for bad in (0, np.int64(0)):
+        with pytest.raises(ValueError, match="n_jobs must not be 0"):
+            thread_count(bad)
+
+
+def test_for_each_runs_as_many_at_once_as_asked():
+    barrier = threading.Barrier(3)  # passed only by three threads that are inside together
+    for_each(lambda _: [barrier.wait(30)], range(3), 3)
+    seen = set()
+    for_each(lambda _: seen.add(threading.get_ident()), range(20), 1)
+    assert seen == {threading.get_ident()}
+
+
+def test_n_jobs_is_obeyed(eager_threads, monkeypatch):
+    monkeypatch.setattr(room, "QUERY_BLOCK_BYTES", 1)
+    monkeypatch.setattr(room, "STEP_PAIRS", 1)
+    train = points(np.uint8, 100, 5)
+    before = threading.active_count()
+
+    class Watch:
+        def __init__(self):
+            self.threads, self.most = set(), 0
+
+        def update(self, n):
+            self.threads.add(threading.get_ident())
+            self.most = max(self.most, threading.active_count())
+
+    for n_jobs in (1, 2, 4):
+        watch = Watch()
+        Index(train).search(train, 3, n_jobs=n_jobs, progress=watch)
+        assert 1 <= len(watch.threads) <= n_jobs
+        assert watch.most <= before + n_jobs - 1
+        assert threading.active_count() == before
+        if n_jobs == 1:
+            assert watch.threads == {threading.get_ident()}
+
+
+# --- many callers ----------------------------------------------------------------------------
+
+
+@both_metrics
+@all_dtypes
+def test_many_callers_at_once(eager_threads, dtype, metric):
+    train = points(dtype, 200, 9, 1, ties=True)
+    index = Index(train, metric)
+    barrier, failures = threading.Barrier(8), []
+
+    def call(caller):
+        try:
+            queries = points(dtype, 3 + 4 * caller, 9, caller, ties=True)
+            k, n_jobs = 1 + 5 * caller, 1 + caller % 3
+            expected = reference_knn(queries, train, k, metric)
+            barrier.wait(60)
+            for _ in range(8):
+                assert_same(index.search(queries, k, n_jobs=n_jobs), expected)
+                pairwise_distances(queries, train, metric, n_jobs=n_jobs)
+        except BaseException as failure:
+            failures.append(failure)
+
+    callers = [threading.Thread(target=call, args=(caller,)) for caller in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not failures
+
+
+def _search_in_child(index, queries, expected):
+    assert_same(index.search(queries, 5, n_jobs=2), expected)
+    assert_same(Index(index.train, index.metric, n_jobs=2).search(queries, 5), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@all_dtypes
+def test_fork_after_a_search(eager_threads, dtype):
+    queries, train = points(dtype, 40, 9, 1), points(dtype, 300, 9, 2)
+    index = Index(train)
+    expected = index.search(queries, 5, n_jobs=2)
+    child = multiprocessing.get_context("fork").Process(
+        target=_search_in_child, args=(index, queries, expected)
+    )
+    child.start()
+    child.join(60)
+    alive = child.is_alive()
+    if alive:
+        child.kill()
+    assert not alive, "the child hangs"
+    assert child.exitcode == 0
+    assert_same(index.search(queries, 5, n_jobs=2), expected)
+
+
+# --- failures and interrupts -----------------------------------------------------------------
+
+
+class Fails:
+    """Progress that fails when it is told for the third time."""
+
+    def __init__(self, failure):
+        self.failure, self.calls = failure, 0
+
+    def update(self, n):
+        self.calls += 1
+        if self.calls == 3:
+            raise self.failure
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 8])
+@pytest.mark.parametrize("n_queries", [2, 50])
+@pytest.mark.parametrize("failure", [ZeroDivisionError("progress fails"), KeyboardInterrupt()])
+def test_failures_stop_every_thread(eager_threads, monkeypatch, n_jobs, n_queries, failure):
+    monkeypatch.setattr(room, "QUERY_BLOCK_MAX", 5)
+    monkeypatch.setattr(room, "STEP_PAIRS", 1)
+    queries, train = points(np.float32, n_queries, 9, 1), points(np.float32, 300, 9, 2)
+    index = Index(train)
+    expected = index.search(queries, 5)
+    stats = index.stats_
+    before = threading.active_count()
+    progress = Fails(failure)
+    with pytest.raises(type(failure)) as caught:
+        index.search(queries, 5, n_jobs=n_jobs, progress=progress)
+    assert caught.value is failure
+    assert threading.active_count() == before
+    # Each other thread may have finished the step that it was at.
+    assert progress.calls < 3 + n_jobs
+    assert index.stats_ == stats
+    assert_same(index.search(queries, 5, n_jobs=n_jobs), expected)
+
+
+@pytest.mark.parametrize("helper_fails", [False, True])
+def test_a_failure_in_one_thread_stops_the_other(helper_fails):
+    caller, before = threading.get_ident(), threading.active_count()
+    barrier, went_on = threading.Barrier(2), []
+
+    def work(block):
+        barrier.wait(30)  # each thread has a block
+        if helper_fails == (threading.get_ident() != caller):
+            raise ZeroDivisionError
+        for _ in range(3000):
+            time.sleep(0.01)
+            yield
+        went_on.append(block)
+
+    with pytest.raises(ZeroDivisionError):
+        for_each(work, range(2), 2)
+    assert not went_on
+    assert threading.active_count() == before
+
+
+def test_ctrl_c_inside_a_process_that_goes_on(monkeypatch):
+    monkeypatch.setattr(room, "STEP_PAIRS", 1)
+    queries, train = points(np.uint8, 30, 9, 1), points(np.uint8, 300, 9, 2)
+    index = Index(train)
+
+    class PressesCtrlC:
+        def update(self, n):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        index.search(queries, 5, n_jobs=1, progress=PressesCtrlC())
+    assert_same(index.search(queries, 5), reference_knn(queries, train, 5, "l2"))
+
+
+LONG_SEARCH = """
+import sys
+import threading
+import time
+import numpy as np
+from fastknn import Index, pairwise_distances
+from fastknn.reference import reference_knn
+
+train = np.random.default_rng(0).normal(size=(20_000, 200))
+queries = np.broadcast_to(train[0], (1_000_000, 200))
+index = Index(train)
+
+class Ready:
+    def update(self, n):
+        if not said:
+            said.append(n)
+            print("searching", flush=True)
+
+said = []
+try:
+    index.search(queries, 5, n_jobs=int(sys.argv[1]), progress=Ready())
+except KeyboardInterrupt:
+    print("interrupted", threading.active_count(), flush=True)
+    found = index.search(train[:20], 5, n_jobs=2)
+    expected = reference_knn(train[:20], train, 5, "l2")
+    print(all(map(np.array_equal, found, expected)), flush=True)
+    raise
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_ends_a_long_search(n_jobs):
+    """The search would take minutes; the signal comes while kernels run, not between calls."""
+    root = str(Path(fastknn.__file__).parents[1])
+    child = subprocess.Popen(
+        [sys.executable, "-c", LONG_SEARCH, str(n_jobs)],
+        env={**os.environ, "PYTHONPATH": root, "PYTHONSAFEPATH": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout.readline() == "searching\n", child.stderr.read()
+        time.sleep(0.2)
+        pressed = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        line = child.stdout.readline()
+        seconds = time.monotonic() - pressed
+        rest, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
+        child.wait()
+    assert line == "interrupted 1\n", errors
+    assert seconds < 3
+    assert rest == "True\n"
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert child.returncode == -signal.SIGINT
