@@ -51,7 +51,7 @@ def assert_near(found, queries, train, metric, dtype):
     else:
         bound = error_bound(dtype, queries.shape[1], metric) * expected
         # A result below the smallest normal number is itself rounded, to half a subnormal one.
-        bound += np.finfo(dtype).smallest_subnormal / 2
+        bound += float(np.finfo(dtype).smallest_subnormal) / 2
         assert (np.abs(found - expected) <= bound).all()
 
 
