@@ -107,11 +107,11 @@ def _check_finite(array: np.ndarray, name: str) -> None:
             )
 
 
-def check_width(queries: np.ndarray, train: np.ndarray) -> None:
-    """Raise unless queries are as wide as the training rows."""
-    if queries.shape[1] != train.shape[1]:
+def check_width(rows: np.ndarray, train: np.ndarray, name: str = "queries") -> None:
+    """Raise unless rows are as wide as the training rows."""
+    if rows.shape[1] != train.shape[1]:
         raise ValueError(
-            f"queries must be as wide as train: got {queries.shape[1]} columns, "
+            f"{name} must be as wide as train: got {rows.shape[1]} columns, "
             f"train has {train.shape[1]}"
         )
 

@@ -82,7 +82,7 @@ class Head(NamedTuple):
 
     directions: slice
     rest: bool  # whether the length of the rest is a coordinate
-    rotation: Product | None  # R', float64
+    rotation: Product | None  # R', float32
 
     @property
     def width(self) -> int:
@@ -120,10 +120,11 @@ class Projection:
         along = self.directions(centred)
         length = np.sqrt(np.einsum("ij,ij->i", centred, centred, dtype=np.float64))
         length *= 1 + 4 * U32  # centred is rounded
+        depth = min(PRODUCT_DEPTH, rows.shape[1])
         for head in self.heads:
-            # Coordinates are off by (PRODUCT_DEPTH + 4) u |a| |v|: Cauchy on Product's bound.
+            # Coordinates are off by (depth + 4) u |a| |v|: Cauchy on Product's bound.
             norm = np.linalg.norm(self.directions.matrix[:, head.directions])
-            off = 1.01 * (PRODUCT_DEPTH + 4) * U32 * norm * length
+            off = 1.01 * (depth + 4) * U32 * norm * length
             values = along[:, head.directions]
             if head.rest:
                 square = np.maximum(length**2 - np.einsum("ij,ij->i", values, values), 0)
@@ -133,9 +134,11 @@ class Projection:
                 miss = 16 * U32 * length**2 + 2 * off * length + off**2
                 off = off + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
             if head.rotation is not None:
+                # The same bound; |z| is at most the length, but for what was off before.
                 values = head.rotation(values)
-            off = off + 4 * (head.width + PRODUCT_DEPTH) * U64 * head.width * length
-            yield values, off * (1 + 1e-9)
+                turned = 1.01 * (min(PRODUCT_DEPTH, head.width) + 4) * U32 * head.width**0.5
+                off = off + turned * (length + off)
+            yield values, off + 4 * (head.width + PRODUCT_DEPTH) * U64 * head.width * length
 
 
 class Groups(NamedTuple):
@@ -201,8 +204,8 @@ def shrink(matrix: np.ndarray) -> np.ndarray:
 
 
 def random_rotation(width: int, generator: np.random.Generator) -> np.ndarray:
-    """A random orthogonal matrix in float64."""
-    return shrink(np.linalg.qr(generator.normal(size=(width, width)))[0])
+    """A random orthogonal matrix in float32, shrunk."""
+    return shrink(np.linalg.qr(generator.normal(size=(width, width)))[0].astype(np.float32))
 
 
 def principal_directions(
@@ -366,6 +369,7 @@ def row_blocks(rows: np.ndarray, n_threads: int) -> Iterator[slice]:
 PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
 # Features in a group at most, by stage.
 PROJECTED_L1 = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
+FEWEST_GROUPS = 16
 SAMPLE_ROWS = 3000
 
 
@@ -392,7 +396,7 @@ def _candidates_l2(
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     full = np.empty((width, 0), np.float32)
     if width <= WIDEST_ROTATION and (floats or screen == "rounded"):
-        full = shrink(random_rotation(width, generator).astype(np.float32))
+        full = random_rotation(width, generator)
         if screen in ("auto", "rounded"):
             heads = [Head(slice(0, width), False, None)]
             yield Cascade("rounded", Projection(mean, Product(full), heads), [])
@@ -422,7 +426,7 @@ def _candidates_l1(
         yield _l1_cascade("rounded", GroupSums(mean, [None]), sample)
     if screen not in ("auto", "projected"):
         return
-    plans = [plan for plan in PROJECTED_L1 if width // plan[0] >= 16]
+    plans = [plan for plan in PROJECTED_L1 if width >= FEWEST_GROUPS * plan[0]]
     if not plans or width > WIDEST_CLUSTERING:
         return
     tree = FeatureTree.of(_minus(sample, mean))

@@ -25,17 +25,25 @@ class Searcher:
     metric : "l1" or "l2"
     cascade : Cascade or None
     n_threads : int
+    codes : list of CodeRows, optional
+        The codes of the training rows, where they are known.
     """
 
     def __init__(
-        self, train: np.ndarray, metric: str, cascade: Cascade | None, n_threads: int
+        self,
+        train: np.ndarray,
+        metric: str,
+        cascade: Cascade | None,
+        n_threads: int,
+        codes: "list[_core.CodeRows] | None" = None,
     ) -> None:
         self.train, self.metric, self.cascade = train, metric, cascade
-        self.later = []
+        self.codes = []
         if cascade is None:
             self.panels = _core.Panels(train, metric)
         else:
-            first, *self.later = cascade.code_rows(train, n_threads)
+            self.codes = cascade.code_rows(train, n_threads) if codes is None else codes
+            first = self.codes[0]
             self.panels = _core.Panels(first.codes, metric, first.scale, first.error)
         step = max(1, 4_000_000 // (self.panels.width * self.panels.panel_rows))
         panels = range(0, self.panels.n_panels, step)
@@ -44,12 +52,31 @@ class Searcher:
             panels,
             n_threads,
         )
-        self.panels.forget_given()
 
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        return self.panels.nbytes + sum(codes.nbytes for codes in self.later)
+        return self.panels.nbytes + sum(codes.nbytes for codes in self.codes)
+
+    def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
+        """The same over `train`, which begins with the rows that are here already.
+
+        Only the new rows are coded: errors are measured, so bounds hold for rows that the
+        contraction was not made for.
+        """
+        if self.cascade is None:
+            return Searcher(train, self.metric, None, n_threads)
+        added = self.cascade.code_rows(train[len(self.train) :], n_threads)
+        codes = [
+            _core.CodeRows(
+                np.concatenate([old.codes, new.codes]),
+                self.metric,
+                np.concatenate([old.scale, new.scale]),
+                np.concatenate([old.error, new.error]),
+            )
+            for old, new in zip(self.codes, added, strict=True)
+        ]
+        return Searcher(train, self.metric, self.cascade, n_threads, codes)
 
     def block(
         self,
@@ -69,7 +96,7 @@ class Searcher:
         (codes, scale, error), *later = self.cascade.encode(queries)
         stages = [
             (train, _core.CodeRows(coded[0], self.metric, coded[1], coded[2]))
-            for train, coded in zip(self.later, later, strict=True)
+            for train, coded in zip(self.codes[1:], later, strict=True)
         ]
         bytes_only = queries.dtype == self.train.dtype == np.uint8
         exact = np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)

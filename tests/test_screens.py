@@ -1,0 +1,336 @@
+"""Screens: every bound holds, every cascade finds what the direct screen finds, bit for bit."""
+
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from fastknn import Index, _core, knn, screens, searcher
+from fastknn.reference import reference_distances, reference_knn
+from fastknn.screens import candidates, principal_directions, random_rotation, shrink
+
+METRICS = ["l1", "l2"]
+SCREENS = ["rounded", "projected", "auto"]
+DTYPES = [np.uint8, np.float32, np.float64]
+
+
+@pytest.fixture(autouse=True)
+def small_plans(monkeypatch):
+    """Cascades as for wide data, on data that tests can afford; auto tries them all."""
+    monkeypatch.setattr(screens, "PROJECTED_L2", ((3,), (3, 7), (7, 15)))
+    monkeypatch.setattr(screens, "PROJECTED_L1", ((4,), (4, 2)))
+    monkeypatch.setattr(screens, "FEWEST_GROUPS", 2)
+    monkeypatch.setattr(searcher, "SMALL_ELEMENTS", 0)
+
+
+def structured(dtype, rows, width, seed=0):
+    """Rows near a few directions, as images are."""
+    random = np.random.default_rng(seed)
+    basis = random.normal(size=(5, width)).cumsum(axis=1)
+    values = random.normal(size=(rows, 5)) @ basis + random.normal(size=(rows, width)) / 4
+    values = 128 + 40 * values / np.abs(values).std()
+    return values.clip(0, 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
+
+
+def outlier(dtype, rows, width):
+    values = structured(dtype, rows, width)
+    values[rows // 2] = 255 if dtype == np.uint8 else 1e12
+    return values
+
+
+def heavy_tails(dtype, rows, width):
+    values = np.random.default_rng(1).standard_t(1.5, size=(rows, width)) * 10 + 100
+    return values.clip(0, 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
+
+
+def rank_one(dtype, rows, width):
+    random = np.random.default_rng(2)
+    return np.outer(random.integers(0, 16, rows), random.integers(0, 16, width)).astype(dtype)
+
+
+def duplicates(dtype, rows, width):
+    return structured(dtype, rows, width)[np.random.default_rng(3).integers(0, 5, rows)]
+
+
+def constant_columns(dtype, rows, width):
+    values = structured(dtype, rows, width)
+    values[:, ::2] = 7
+    values[: rows // 3] = 9
+    return values
+
+
+def ties(dtype, rows, width):
+    return np.random.default_rng(4).integers(0, 2, (rows, width)).astype(dtype)
+
+
+def million_fold(dtype, rows, width):
+    values = structured(np.float64, rows, width) / 40
+    values = values * np.logspace(-3, 3, width)
+    return values.clip(0, 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
+
+
+def far_away(dtype, rows, width):
+    """All rows close together, a long way from zero."""
+    values = structured(np.float64, rows, width) / 256 + (100 if dtype == np.uint8 else 1e6)
+    return values.astype(dtype)
+
+
+def all_equal(dtype, rows, width):
+    return np.full((rows, width), 3, dtype)
+
+
+KINDS = [
+    *(structured, outlier, heavy_tails, rank_one, duplicates),
+    *(constant_columns, ties, million_fold, far_away, all_equal),
+]
+
+
+def assert_right(index, queries, k):
+    distances, indices = index.search(queries, k)
+    expected_distances, expected_indices = reference_knn(queries, index.train, k, index.metric)
+    assert_array_equal(indices, expected_indices)
+    assert_array_equal(distances, expected_distances)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_screen_on_data_made_to_break_bounds(kind, dtype, metric):
+    data = kind(dtype, 400, 40)
+    queries = np.concatenate([data[:6], structured(dtype, 6, 40, seed=9)])
+    for screen in SCREENS:
+        index = Index(data, metric, screen=screen)
+        for k in (1, 9, 400):
+            assert_right(index, queries, k)
+        # Queries of another type, in between the codes and far outside the training range.
+        assert_right(index, queries * 1.37 - 20, 9)
+        assert_right(index, queries * 1e5, 3)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [1, 2, 3, 17, 33, 63, 65, 131, 300])
+def test_every_width(width, dtype, metric):
+    data = structured(dtype, 150, width)
+    for screen in SCREENS:
+        assert_right(Index(data, metric, screen=screen), structured(dtype, 30, width, seed=5), 7)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_cascade_by_itself(dtype, metric):
+    """auto takes one; here each is taken, with every thread count and few or many queries."""
+    data, queries = structured(dtype, 500, 64), structured(dtype, 40, 64, seed=5)
+    expected = reference_knn(queries, data, 8, metric)
+    index = Index(data, metric, screen="direct")
+    names = set()
+    for screen in ("rounded", "projected"):
+        for cascade in candidates(data, metric, screen):
+            names.add(cascade.name)
+            index._searcher = searcher.Searcher(data, metric, cascade, 2)
+            for n_jobs in (1, 3):
+                for count in (1, 40):
+                    distances, indices = index.search(queries[:count], 8, n_jobs=n_jobs)
+                    assert_array_equal(distances, expected[0][:count])
+                    assert_array_equal(indices, expected[1][:count])
+    assert len(names) >= 3
+
+
+def exact_distance(a, b, metric):
+    """A distance (squared, under L2) in fractions: no rounding at all."""
+    terms = [Fraction(float(x)) - Fraction(float(y)) for x, y in zip(a, b, strict=True)]
+    return sum(abs(term) if metric == "l1" else term * term for term in terms)
+
+
+def assert_bounds_hold(data, queries, metric):
+    """code distance - errors <= distance, for every pair, every cascade and every stage."""
+    distances = reference_distances(queries, data, metric)
+    distances = np.sqrt(distances) if metric == "l2" else distances
+    n_stages = 0
+    for screen in ("rounded", "projected"):
+        for cascade in candidates(data, metric, screen):
+            coded = cascade.encode(queries)
+            for rows, (codes, scale, error) in zip(cascade.code_rows(data, 1), coded, strict=True):
+                theirs = (rows.codes.astype(float) - 128) * rows.scale[:, None]
+                ours = (codes.astype(float) - 128) * scale[:, None]
+                apart = reference_distances(ours, theirs, metric)
+                apart = np.sqrt(apart) if metric == "l2" else apart
+                bound = apart - error[:, None] - rows.error
+                assert (bound <= distances * (1 + 1e-12) + 1e-9 * np.abs(data).max()).all()
+                n_stages += 1
+    return n_stages
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_lower_bounds_are_lower_bounds(kind, dtype, metric):
+    data = kind(dtype, 300, 40)
+    n_stages = assert_bounds_hold(data, structured(dtype, 20, 40, seed=6), metric)
+    assert n_stages >= 3 or kind is all_equal
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(METRICS),
+    st.integers(1, 70),
+    st.floats(-6, 6),
+    st.sampled_from([1, 2, 3, 10]),
+)
+def test_lower_bounds_on_arbitrary_data(seed, metric, width, magnitude, levels):
+    random = np.random.default_rng(seed)
+    scale = 10.0**magnitude
+    data = (random.integers(-levels, levels + 1, (60, width)) + random.normal() * 5) * scale
+    data *= random.choice([1, 1e-3, 1e3], size=width)
+    assert_bounds_hold(data.astype(np.float32), (data[:9] * 1.1).astype(np.float32), metric)
+
+
+def measured_exactly(data, metric):
+    """Errors of rounded codes, and the same as a fraction of what they should be."""
+    (cascade,) = candidates(data, metric, "rounded")
+    (rows,) = cascade.code_rows(data, 1)
+    shares = []
+    for row in range(len(data)):
+        a = [
+            Fraction(float(x)) - Fraction(float(m))
+            for x, m in zip(data[row], cascade.contraction.mean, strict=True)
+        ]
+        if metric == "l2":
+            matrix = cascade.contraction.directions.matrix.astype(float)
+            a = [
+                sum(x * Fraction(v) for x, v in zip(a, column, strict=True)) for column in matrix.T
+            ]
+        code = [Fraction(float(rows.scale[row])) * (int(c) - 128) for c in rows.codes[row]]
+        missed = float(exact_distance_of(a, code, metric))
+        missed = missed**0.5 if metric == "l2" else missed
+        shares.append(rows.error[row] / missed)
+    return np.array(shares)
+
+
+def exact_distance_of(a, b, metric):
+    terms = [x - y for x, y in zip(a, b, strict=True)]
+    return sum(abs(term) if metric == "l1" else term * term for term in terms)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_errors_are_measured_up_but_not_by_much(metric):
+    """Less than the exact error would break the bound; 1 % more would waste it."""
+    shares = measured_exactly(structured(np.float32, 25, 12), metric)
+    assert (shares >= 1).all()
+    assert (shares < 1.01).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_test_above_sees_one_per_cent(metric, monkeypatch):
+    true_upwards = screens.upwards
+    monkeypatch.setattr(screens, "upwards", lambda values: true_upwards(values * 0.99))
+    assert (measured_exactly(structured(np.float32, 25, 12), metric) < 1).any()
+
+
+def test_a_wrong_bound_would_be_seen(monkeypatch):
+    """Without its error, a screen misses neighbours: the comparisons above have teeth."""
+    data, queries = structured(np.float32, 3000, 40), structured(np.float32, 300, 40, seed=5)
+    index = Index(data, "l2", screen="rounded")
+    cascade, (rows,) = index._searcher.cascade, index._searcher.codes
+    without = _core.CodeRows(rows.codes, "l2", rows.scale, np.zeros(len(data), np.float32))
+    monkeypatch.setattr(screens, "_rounded_up", lambda error, values: error * 0)
+    index._searcher = searcher.Searcher(data, "l2", cascade, 1, [without])
+    expected = reference_knn(queries, data, 10, "l2")[1]
+    assert (index.search(queries, 10)[1] != expected).any()
+
+
+def test_shrunk_matrices_do_not_stretch():
+    random = np.random.default_rng(0)
+    for matrix in (
+        random_rotation(50, random),
+        shrink(np.linalg.qr(random.normal(size=(50, 50)))[0]),
+        shrink(principal_directions(structured(np.float32, 90, 60), 20, random)),
+        shrink(np.linalg.qr(random.normal(size=(40, 9)))[0] + 1e-4 * random.normal(size=(40, 9))),
+    ):
+        norm = np.linalg.norm(matrix.astype(np.float64), 2)
+        assert 0.99 < norm <= 1
+
+
+def test_rotation_spreads_and_projection_prunes():
+    """What screens are for: of structured rows, few survive the first stage."""
+    data, queries = structured(np.float32, 4000, 64), structured(np.float32, 30, 64, seed=5)
+    for metric in METRICS:
+        for screen in ("rounded", "projected"):
+            index = Index(data, metric, screen=screen)
+            index.search(queries, 5)
+            assert index.stats_["survivors"][0] < 0.2 * 30 * 4000
+            assert index.stats_["rows_refined"] <= index.stats_["survivors"][-1]
+            assert len(index.stats_["survivors"]) == len(index._searcher.codes)
+
+
+def test_auto_says_what_it_chose(monkeypatch):
+    data = structured(np.float32, 3000, 64)
+    index = Index(data)
+    assert index.cascade in index.costs_
+    assert index.costs_["direct"] > 0
+    assert repr(index.cascade) in repr(index)
+    assert index.costs_[index.cascade] == min(index.costs_.values())
+    monkeypatch.setattr(searcher, "SMALL_ELEMENTS", data.size + 1)
+    assert Index(data).cascade == "direct"
+    assert Index(data, screen="direct").costs_ == {}
+
+
+def test_useless_screens_are_not_chosen():
+    """Every row at the same distance from every query: nothing can be ruled out."""
+    data = np.eye(600, dtype=np.float32)
+    for metric in METRICS:
+        assert_right(Index(data, metric), np.zeros((3, 600), np.float32), 5)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_knn_and_choice_do_not_depend_on_luck(screen):
+    data, queries = structured(np.uint8, 800, 64), structured(np.uint8, 20, 64, seed=5)
+    first = Index(data, screen=screen).search(queries, 5)
+    second = Index(data, screen=screen).search(queries, 5)
+    one_call = knn(queries, data, 5)
+    for other in (second, one_call):
+        assert_array_equal(first[0], other[0])
+        assert_array_equal(first[1], other[1])
+
+
+LEVEL_CODE = """
+import sys
+import numpy as np
+from fastknn import Index, screens, searcher
+screens.PROJECTED_L2 = ((3,), (7, 15))
+screens.PROJECTED_L1 = ((4,), (4, 2))
+screens.FEWEST_GROUPS = 2
+folder = sys.argv[1]
+data, queries = np.load(folder + "/data.npy"), np.load(folder + "/queries.npy")
+for metric in ("l1", "l2"):
+    for screen in ("rounded", "projected"):
+        found = Index(data, metric, screen=screen).search(queries, 7)
+        for place, array in enumerate(found):
+            assert np.array_equal(array, np.load(f"{folder}/{metric}{place}.npy")), (metric, screen)
+print("same")
+"""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_level(tmp_path, dtype):
+    data, queries = structured(dtype, 400, 80), structured(dtype, 30, 80, seed=5)
+    np.save(tmp_path / "data.npy", data)
+    np.save(tmp_path / "queries.npy", queries)
+    for metric in METRICS:
+        for place, array in enumerate(reference_knn(queries, data, 7, metric)):
+            np.save(tmp_path / f"{metric}{place}.npy", array)
+    for level in _core.cpu_levels():
+        done = subprocess.run(
+            [sys.executable, "-c", LEVEL_CODE, str(tmp_path)],
+            env={**os.environ, "FASTKNN_CPU": level},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.strip() == "same", (level, done.stderr)
