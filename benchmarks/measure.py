@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 Run = Callable[[], object]
+REST_SECONDS = 0.25
 
 
 def take_turns(benchmark, contenders: dict[str, Run], rounds: int, **info) -> dict[str, float]:
@@ -35,7 +36,11 @@ def take_turns(benchmark, contenders: dict[str, Run], rounds: int, **info) -> di
 
 
 def timed(run: Run) -> float:
-    """Seconds of one run; a run that times itself returns them as a float."""
+    """Seconds of one run; a run that times itself returns them as a float.
+
+    First a rest: threads of the one before may still spin in wait of more, on the same cores.
+    """
+    time.sleep(REST_SECONDS)
     started = time.perf_counter()
     own = run()
     return own if isinstance(own, float) else time.perf_counter() - started

@@ -21,8 +21,8 @@ from measure import matmul_run, take_turns  # noqa: E402
 
 METRICS = ["l2", "l1"]
 # Queries that each contender gets, so that a round takes seconds; times are per query.
-FEW = {"NumPy reference": 2, "scikit-learn": 24, "faiss": 200, "scikit-learn-intelex": 300}
-FEW_L1 = {"NumPy reference": 2, "scikit-learn": 8, "faiss": 48, "scikit-learn-intelex": 96}
+FEW = {"NumPy reference": 1, "scikit-learn": 500, "faiss": 1000, "scikit-learn-intelex": 1000}
+FEW_L1 = {"NumPy reference": 1, "scikit-learn": 8, "faiss": 100, "scikit-learn-intelex": 200}
 
 
 def search_runs(
@@ -57,7 +57,8 @@ def per_query(medians: dict[str, float], given: dict[str, int]) -> dict[str, flo
 def compare_search(benchmark, data, metric: str, k: int, queries: int, rounds: int = 5, **options):
     train, test, source = data
     counts = options.get("counts", FEW if metric == "l2" else FEW_L1)
-    counts = {"fastknn": len(test[:queries]), "fastknn direct": min(queries, 1000), **counts}
+    usual = {"fastknn": len(test[:queries]), "fastknn direct": min(queries, 1000), "usearch": 50}
+    counts = {**usual, **counts}
     runs, given, absent = search_runs(train, test, metric, k, counts, min(queries, 500))
     matmul, products = matmul_run()
     medians = take_turns(benchmark, {**runs, "matmul": matmul}, rounds)
@@ -88,7 +89,9 @@ def test_search_cifar10(benchmark, cifar10, metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_search_mnist(benchmark, mnist, metric):
     data = (mnist.train, mnist.test, f"MNIST ({mnist.source})")
-    counts = {"NumPy reference": 4, "scikit-learn": 60}
+    fewer = 1000 if metric == "l2" else 60
+    counts = {"NumPy reference": 2, "scikit-learn": fewer, "faiss": 1000, "usearch": 200}
+    counts["scikit-learn-intelex"] = 1000
     compare_search(benchmark, data, metric, k=7, queries=10_000, counts=counts)
 
 
@@ -101,12 +104,15 @@ def gaussian(rows: int, queries: int, width: int):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_search_noise_128(benchmark, metric):
-    counts = {"NumPy reference": 4, "scikit-learn": 60, "fastknn direct": 500}
+    fewer = 1000 if metric == "l2" else 60
+    counts = {"NumPy reference": 2, "scikit-learn": fewer, "fastknn direct": 500}
+    counts |= {"faiss": 1000, "scikit-learn-intelex": 1000, "usearch": 100}
     compare_search(benchmark, gaussian(200_000, 2000, 128), metric, 10, 2000, 5, counts=counts)
 
 
 def test_search_noise_16(benchmark):
     counts = {name: 2000 for name in CONTENDERS} | {"NumPy reference": 10, "fastknn": 10_000}
+    counts |= {"scikit-learn-intelex": 10_000, "faiss": 10_000, "usearch": 500}
     compare_search(benchmark, gaussian(100_000, 10_000, 16), "l2", 10, 10_000, 5, counts=counts)
 
 
@@ -254,7 +260,10 @@ def test_pairwise(benchmark, metric):
 @pytest.mark.parametrize("n_rows", [1000, 2000, 5000, 10_000, 20_000, 50_000])
 def test_cost_over_n(benchmark, cifar10, metric, n_rows):
     """Prediction cost as the training set grows: the lecture's O(N), for each contender."""
-    few = {"NumPy reference": 2, "scikit-learn": 8, "faiss": 48, "scikit-learn-intelex": 96}
+    few = {"NumPy reference": 1, "scikit-learn": 100, "faiss": 200, "scikit-learn-intelex": 200}
+    if metric == "l1":
+        few |= {"scikit-learn": 8, "faiss": 50}
+    few["usearch"] = 50
     runs, given, absent = search_runs(
         cifar10.train[:n_rows], cifar10.test, metric, 7, {"fastknn": 2000, **few}, 200
     )

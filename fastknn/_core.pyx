@@ -1,10 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The blocked macro-kernels: packing, scores of a tile, survivors, refine, top-K.
 
-`Panels` are the training rows, packed once; a `QueryBlock` is some queries, packed once, with
-the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles (inner):
+`Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
+once, with the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles (inner):
 the block stays in the L2 cache, and a panel is read from memory once a block. Nothing here
-checks its arguments: `index.py` hands over arrays that are already sound.
+checks its arguments: `searcher.py` hands over arrays that are already sound.
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
 it costs one load, add and compare a row, and survivors are rare once the heaps are full.
@@ -15,7 +15,7 @@ import os
 import numpy as np
 
 from libc.float cimport FLT_MAX
-from libc.math cimport INFINITY, ceil, floor, nextafterf, sqrt
+from libc.math cimport INFINITY, ceil, fabs, floor, sqrt
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, int8_t, int16_t, int32_t, int64_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -242,6 +242,11 @@ ctypedef struct Queries:
     double screen_slack, screen_tiny, refine_slack, refine_tiny
 
 
+cdef inline float float_above(double x) noexcept nogil:
+    """A float32 that is no smaller: the step is twice what the conversion may lose."""
+    return <float>(x + fabs(x) * 2.0**-23 + 1e-38)
+
+
 cdef inline int score_bytes(const Rows *train) noexcept nogil:
     return 8 if train.scores == F64_SCORES else 4
 
@@ -302,8 +307,8 @@ cdef void set_terms(const Rows *train, Py_ssize_t row, const uint8_t *values) no
     cdef double scale = train.scale[row], error = train.error[row]
     cdef double energy = scale * scale * code_norm(values, width)
     train.code_bias[row] = <float>(2 * scale * (byte_sum(values, width) - CODE_ZERO * width))
-    train.energy[row] = nextafterf(
-        <float>(energy - error * error - CODE_SLACK * (energy + error * error)), -INFINITY
+    train.energy[row] = -float_above(
+        error * error - energy + CODE_SLACK * (energy + error * error)
     )
 
 
@@ -517,7 +522,7 @@ cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) n
     if train.scores == I32_SCORES:
         limit = min(max(floor(limit), <double>INT32_MIN), <double>INT32_MAX)
     elif train.scores == F32_SCORES:
-        limit = nextafterf(<float>limit, INFINITY) if limit < FLT_MAX else INFINITY
+        limit = float_above(limit) if limit < FLT_MAX / 2 else INFINITY
     set_score(queries.threshold, train.scores, query, limit)
 
 
@@ -529,11 +534,11 @@ cdef void set_code_threshold(const Rows *train, Queries *queries, Py_ssize_t que
         limit = min(floor(reach / queries.scale[query] * (1 + 2.0**-50)), <double>INT32_MAX)
         set_score(queries.threshold, train.scores, query, limit)
         return
-    reach = nextafterf(<float>min(reach, FAR_AWAY), INFINITY)
+    reach = float_above(min(reach, FAR_AWAY))
     queries.code_reach[query] = <float>(2 * reach)
     reach *= reach
     limit = reach - queries.constant[query] + CODE_SLACK * (reach + queries.constant[query])
-    queries.code_limit[query] = nextafterf(<float>limit, INFINITY)
+    queries.code_limit[query] = float_above(limit)
 
 
 cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double reach) noexcept nogil:
@@ -842,6 +847,10 @@ cdef class CodeRows:
             for row in range(n_rows):
                 norms[row] = <int32_t>code_norm(
                     <const uint8_t *>self.rows.data + row * self.rows.stride, self.rows.width)
+
+    def __reduce__(self):
+        metric = "l1" if self.rows.metric == L1 else "l2"
+        return CodeRows, (self.codes, metric, self.scale, self.error)
 
     @property
     def nbytes(self):

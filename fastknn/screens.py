@@ -35,6 +35,8 @@ from fastknn._threads import for_each
 
 # Elements of rows that are contracted at a time: bounds the memory that it takes.
 BLOCK_ELEMENTS = 1 << 22
+# Bytes that the widest vectors compare at a time.
+CODE_VECTOR = 64
 # Elements of rows that are coded at a time: what passes from step to step stays in the cache.
 ENCODE_ELEMENTS = 1 << 17
 # Columns that one float32 product sums before it is carried to float64 (kernels.h).
@@ -334,12 +336,25 @@ class Cascade:
     def _encode_block(self, rows: np.ndarray) -> list[Coded]:
         stages = self.contraction.values(rows)
         if self.contraction.metric == "l2":
-            return [round_l2(*stage) for stage in stages]
-        return [round_l1(*stage, scale) for stage, scale in zip(stages, self.scales, strict=True)]
+            coded = [round_l2(*stage) for stage in stages]
+        else:
+            coded = [
+                round_l1(*stage, scale) for stage, scale in zip(stages, self.scales, strict=True)
+            ]
+        return [
+            (_widened(codes, width), scale, error)
+            for (codes, scale, error), width in zip(coded, self.widths, strict=True)
+        ]
+
+    @property
+    def widths(self) -> list[int]:
+        """Bytes of a row's code, by stage. Later stages read rows one by one: whole vectors."""
+        first, *later = self.contraction.widths
+        return [first, *(width + -width % CODE_VECTOR for width in later)]
 
     def code_rows(self, rows: np.ndarray, n_threads: int) -> list["_core.CodeRows"]:
         """The codes of all training rows, by stage."""
-        widths = self.contraction.widths
+        widths = self.widths
         codes = [np.empty((len(rows), width), np.uint8) for width in widths]
         scale, error = np.empty((2, len(widths), len(rows)), np.float32)
 
@@ -356,6 +371,12 @@ class Cascade:
         ]
 
 
+def _widened(codes: np.ndarray, width: int) -> np.ndarray:
+    """Codes with zeros at the end of each row."""
+    missing = width - codes.shape[1]
+    return np.pad(codes, ((0, 0), (0, missing)), constant_values=128) if missing else codes
+
+
 def row_blocks(rows: np.ndarray, n_threads: int) -> Iterator[slice]:
     """Blocks of rows whose float32 copies, one for each thread, stay within bounds."""
     step = max(1, BLOCK_ELEMENTS // (rows.shape[1] * n_threads))
@@ -370,7 +391,7 @@ PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127,
 # Features in a group at most, by stage.
 PROJECTED_L1 = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
 FEWEST_GROUPS = 16
-SAMPLE_ROWS = 3000
+SAMPLE_ROWS, SCALE_ROWS = 3000, 500
 
 
 def candidates(train: np.ndarray, metric: str, screen: str, seed: int = 0) -> Iterator[Cascade]:
@@ -422,26 +443,29 @@ def _candidates_l1(
 ) -> Iterator[Cascade]:
     width = sample.shape[1]
     mean = np.median(sample, axis=0).astype(np.float32)
-    if screen == "rounded" or (screen == "auto" and floats):
-        yield _l1_cascade("rounded", GroupSums(mean, [None]), sample)
-    if screen not in ("auto", "projected"):
-        return
+
+    def fitted(head: Groups | None) -> tuple[Groups | None, float]:
+        return head, _l1_scale(GroupSums(mean, [head]), sample[:SCALE_ROWS])
+
+    full = [fitted(None)] if floats or screen == "rounded" else []
+    if full and screen in ("auto", "rounded"):
+        (head, scale) = full[0]
+        yield Cascade("rounded", GroupSums(mean, [head]), [scale])
     plans = [plan for plan in PROJECTED_L1 if width >= FEWEST_GROUPS * plan[0]]
-    if not plans or width > WIDEST_CLUSTERING:
+    if not plans or width > WIDEST_CLUSTERING or screen not in ("auto", "projected"):
         return
     tree = FeatureTree.of(_minus(sample, mean))
+    by_size = {largest: fitted(tree.groups(largest)) for plan in plans for largest in plan}
     for plan in plans:
-        heads = [tree.groups(largest) for largest in plan]
-        name = "sums of " + ", then ".join(str(len(head.ends)) for head in heads) + " groups"
-        contraction = GroupSums(mean, [*heads, None] if floats else heads)
-        yield _l1_cascade(name, contraction, sample)
+        stages = [by_size[largest] for largest in plan]
+        name = "sums of " + ", then ".join(str(len(head.ends)) for head, _ in stages) + " groups"
+        heads, scales = zip(*stages, *full, strict=True)
+        yield Cascade(name, GroupSums(mean, list(heads)), list(scales))
 
 
-def _l1_cascade(name: str, contraction: GroupSums, sample: np.ndarray) -> Cascade:
-    """A cascade whose scales make the errors of the sample small, rounding and clipping alike."""
-    scales = []
-    for values, off in contraction.values(sample):
-        tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / 127
-        tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
-        scales.append(min(tried, key=lambda s: np.median(round_l1(values, off, s)[2])))
-    return Cascade(name, contraction, scales)
+def _l1_scale(contraction: GroupSums, sample: np.ndarray) -> float:
+    """The scale that makes the errors of a sample small, those of rounding and of clipping."""
+    ((values, off),) = contraction.values(sample)
+    tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / 127
+    tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
+    return min(tried, key=lambda scale: np.median(round_l1(values, off, scale)[2]))
