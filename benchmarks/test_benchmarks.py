@@ -44,7 +44,7 @@ def search_runs(
         some = in_its_form(name, queries[: counts.get(name, default)])
         found = search(some[:2], k)
         expected = found if expected is None else expected
-        np.testing.assert_allclose(found, expected, rtol=1e-3)
+        np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-3)
         runs[name] = lambda search=search, some=some: (search(some, k), None)[1]
         given[name] = len(some)
     return runs, given, absent

@@ -291,9 +291,10 @@ cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) n
     if train.given.element != U8:
         return 0
     if train.given.metric == L1:
-        return 0 if train.scale == NULL else -ceil(
-            <double>train.error[row] / train.scale[row] * (1 + 2.0**-50)
-        )
+        if train.scale == NULL:
+            return 0
+        # A billion is as good as infinity: no sum of differences comes near it.
+        return -min(ceil(<double>train.error[row] / train.scale[row] * (1 + 2.0**-50)), 1e9)
     if train.scale != NULL:
         return 0  # in row_terms
     for i in range(width):

@@ -43,6 +43,8 @@ ENCODE_ELEMENTS = 1 << 17
 PRODUCT_DEPTH = 256
 # Magnitudes beyond which float32 bounds might overflow or lose all digits.
 LARGEST, SMALLEST = 1e15, 1e-15
+# Scale of a row of zeros: what multiplies it vanishes beside the distances of any coded data.
+NO_SCALE = 1e-30
 # Wider data are not rounded at full length: the random rotation would cost more than it saves.
 WIDEST_ROTATION = 1024
 # Features are clustered by all their correlations: 200 MB at this width.
@@ -292,7 +294,7 @@ Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
 def round_l2(values: np.ndarray, off: np.ndarray) -> Coded:
     """Bytes, scale and error of rows of values, at the finest scale that holds each row."""
     scale = upwards(np.abs(values).max(axis=1) / 127)
-    np.maximum(scale, SMALLEST, out=scale)
+    np.maximum(scale, NO_SCALE, out=scale)
     codes = np.rint(values / scale[:, None])
     missed = values - codes * scale[:, None].astype(np.float64)
     error = np.sqrt(np.einsum("ij,ij->i", missed, missed)) + off
@@ -334,6 +336,10 @@ class Cascade:
         ]
 
     def _encode_block(self, rows: np.ndarray) -> list[Coded]:
+        # Rows out of float32's safe range become the mean, at an unknown distance from it.
+        outside = ~(np.abs(rows).max(axis=1) < LARGEST) if rows.dtype.kind == "f" else False
+        if np.any(outside):
+            rows = np.where(outside[:, None], self.contraction.mean, rows)
         stages = self.contraction.values(rows)
         if self.contraction.metric == "l2":
             coded = [round_l2(*stage) for stage in stages]
@@ -342,7 +348,7 @@ class Cascade:
                 round_l1(*stage, scale) for stage, scale in zip(stages, self.scales, strict=True)
             ]
         return [
-            (_widened(codes, width), scale, error)
+            (_widened(codes, width), scale, np.where(outside, np.inf, error))
             for (codes, scale, error), width in zip(coded, self.widths, strict=True)
         ]
 

@@ -114,6 +114,30 @@ def test_every_screen_on_data_made_to_break_bounds(kind, dtype, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_rows_and_queries_beyond_what_codes_can_hold(dtype, metric, screen):
+    """They come after the screens were made, or were not in the sample."""
+    data = structured(dtype, 5000, 40)
+    data[::1000] *= 1e30 if dtype == np.float32 else 1e150
+    index = Index(data, metric, screen=screen)
+    index.append(np.full((2, 40), np.finfo(dtype).max / 3, dtype))
+    queries = structured(np.float64, 8, 40, seed=5)
+    for scale in (1, 1e14, 1e16, 1e30, 1e100, 1e200):
+        assert_right(index, queries * scale, 5)
+    assert_right(index, data[::1000], 5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-14, 1e-10, 1e10, 1e13])
+def test_small_and_large_data(metric, scale):
+    data = (structured(np.float64, 400, 40) - 128) * scale / 100
+    mean = np.tile(data.mean(axis=0), (2, 1))
+    for screen in SCREENS:
+        assert_right(Index(data, metric, screen=screen), np.concatenate([data[:9], mean]), 6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 2, 3, 17, 33, 63, 65, 131, 300])
 def test_every_width(width, dtype, metric):
