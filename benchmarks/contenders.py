@@ -60,14 +60,16 @@ def faiss(train: np.ndarray, metric: str) -> Search:
 
 
 def usearch(train: np.ndarray, metric: str) -> Search:
+    """Bytes as bytes, if it is told so (else it takes them for numbers of one bit)."""
     library = importlib.import_module("usearch.index")
     if metric != "l2":
         raise NotImplementedError("usearch has no L1 metric")
-    train = floats(train)
+    kind, options = library.MetricKind.L2sq, {"exact": True, "threads": 0}
+    if train.dtype == np.uint8:
+        options["dtype"] = "u8"
 
     def search(queries: np.ndarray, k: int) -> np.ndarray:
-        kind = library.MetricKind.L2sq
-        found = library.search(train, floats(queries), k, kind, exact=True, threads=0)
+        found = library.search(train, queries, k, kind, **options)
         return np.sqrt(found.distances).reshape(len(queries), k)
 
     return search
@@ -84,7 +86,7 @@ CONTENDERS: dict[str, tuple[Callable[[np.ndarray, str], Search], bool]] = {
     "fastknn direct": (fastknn_direct, False),
     "faiss": (faiss, True),
     "scikit-learn-intelex": (scikit_learn_intelex, True),
-    "usearch": (usearch, True),
+    "usearch": (usearch, False),
     "scikit-learn": (scikit_learn, True),
     "NumPy reference": (numpy_reference, False),
 }

@@ -50,27 +50,32 @@ def make_cases():
         data += [values.astype(dtype) for dtype in (np.float32, np.float64)]
         for rows, metric in itertools.product(data, METRICS):
             yield rows[:m], rows[m:], k, metric
-    shape = (60, 21)
-    ties = random.integers(0, 3, shape)
-    values = random.normal(size=shape)
-    wild, even = random.standard_cauchy(shape), random.uniform(-1, 1, shape)
-    factors = {np.uint8: [], np.float32: [1e-40, 1e-22, 1e19], np.float64: [1e-310, 1e-161, 1e154]}
-    largest = {np.float32: 3.4e38, np.float64: 1.7e308}
-    for (dtype, scales), metric in itertools.product(factors.items(), METRICS):
-        hard = [ties]
-        if dtype in largest:
-            hard += [scale * values for scale in scales]
-            hard += [1e6 + values, wild**3, largest[dtype] * even]
-        for rows in (kind.astype(dtype) for kind in hard):
-            for k in (1, 13, 47):
-                yield rows[:13], rows[13:], k, metric
-        # Queries of another type, which are rounded on the way to the kernels.
-        for queries in (random.uniform(-1, 4, (13, 21)), random.normal(0, 1e6, (13, 21))):
-            yield queries, ties[13:].astype(dtype), 5, metric
+    # Width 300: sums of chunks, which may overflow one by one.
+    for width in (21, 300):
+        yield from make_hard_cases(random, (60, width))
     # The furthest that byte sums go: each value's rows are constant.
     ends = np.repeat(np.array([0, 255, 127, 128], np.uint8)[:, None], 32768, axis=1)
     for metric in METRICS:
         yield ends, ends, 4, metric
+
+
+def make_hard_cases(random, shape):
+    ties = random.integers(0, 3, shape)
+    values, wild = random.normal(size=shape), random.standard_cauchy(shape)
+    exponents, even = random.integers(-35, 35, shape), random.uniform(-1, 1, shape)
+    hard = {np.uint8: []}
+    hard[np.float32] = [factor * values for factor in (1e-40, 1e-22, 1e19)]
+    hard[np.float32] += [1e6 + values, wild**3, values * 10.0**exponents, 3.4e38 * even]
+    hard[np.float64] = [factor * values for factor in (1e-310, 1e-161, 1e154)]
+    hard[np.float64] += [1e14 + values, wild**9, values * 1e8**exponents, 1.7e308 * even]
+    for (dtype, kinds), metric in itertools.product(hard.items(), METRICS):
+        for rows in (kind.astype(dtype) for kind in [ties, *kinds]):
+            for k in (1, 13, 47):
+                yield rows[:13], rows[13:], k, metric
+        # Queries of another type, which are rounded on the way to the kernels.
+        for spread in (2, 1e6):
+            queries = random.normal(1, spread, (13, shape[1]))
+            yield queries, ties[13:].astype(dtype), 5, metric
 
 
 CHILD = """

@@ -222,6 +222,34 @@ def test_a_row_is_at_distance_zero_of_itself(dtype, metric):
     assert_array_equal(indices[:, 0], np.arange(300))
 
 
+@both_metrics
+def test_squares_that_round_up_to_subnormals(metric):
+    """The second row is nearer, and its score the larger: eight times 0.6 against eight times 1."""
+    train = np.zeros((2, 8), np.float32)
+    train[0, 0] = 5**0.5 * 2.0**-74.5
+    train[1] = 0.6**0.5 * 2.0**-74.5
+    squares = (train * train).sum(axis=1)
+    assert squares[0] < squares[1]
+    _, indices = assert_right(np.zeros((1, 8), np.float32), train, 1, metric)
+    assert indices[0, 0] == (metric == "l2")
+
+
+@both_metrics
+@pytest.mark.parametrize("fraction", [0.4, 0.7, 0.9])
+def test_sums_whose_rounding_decides(metric, fraction):
+    """Permuted rows: all equally far but for rounding, and all at the screen's very bound."""
+    random = np.random.default_rng(0)
+    row = random.integers(102, 104, 8192).astype(np.uint8)
+    train = random.permuted(np.tile(row, (80, 1)), axis=1)
+    queries = np.full((1, 8192), 100 + fraction)
+    expected = reference_knn(queries, train, 10, metric)
+    assert_same(Index(train, metric, screen="direct").search(queries, 10), expected)
+    if metric == "l1":
+        # The sum falls short by more than the few units of slack that every limit has.
+        exact = (row - Fraction(100 + fraction)).sum()
+        assert Fraction(expected[0][0, 0]) < exact * (1 - Fraction(2.0**-47))
+
+
 def test_squares_that_overflow_tie_at_infinity():
     train = np.array([[3e200], [-2e200], [1e200], [2e200]])
     distances, indices = Index(train).search([[0.0], [1e200]], 3)
@@ -379,6 +407,9 @@ def test_forms(dtype, metric, form, width):
     assert_same(knn(form(queries), train, 4, metric), expected)
     assert_same(knn(queries, form(train), 4, metric), expected)
     assert_same(knn(form(queries), form(train), 4, metric), expected)
+    kept = Index(form(train), metric).train
+    assert kept.flags.aligned  # C requires it, though this processor may not
+    assert kept.dtype.isnative
 
 
 @both_metrics
@@ -447,6 +478,15 @@ def test_the_screen_spares_the_refine_nearly_all_rows(train_type, metric, width)
         # About k * (1 + log(n_rows / k)) of them: rows that were among the best when they came.
         assert 30 * 10 <= index.stats_["survivors"][0] < 0.01 * 30 * 20_000
         assert index.stats_["rows_refined"] < 0.01 * 30 * 20_000
+
+
+@both_metrics
+def test_ties_of_bytes_are_ruled_out(metric):
+    """A tie with the k-th row comes too late: else few values would make the screen useless."""
+    train = np.full((10_000, 4), 7, np.uint8)
+    index = Index(train, metric, screen="direct")
+    index.search(train[:30], 5, n_jobs=1)
+    assert index.stats_["survivors"][0] <= 30 * (5 + 64)  # 64 rows, at most, come in one panel
 
 
 def peak_bytes(function):
