@@ -142,7 +142,7 @@ def test_one_query_cifar10(benchmark, cifar10, metric):
 
 
 def reader(array: np.ndarray):
-    """Two threads read all of an array; the fastest reader that was found among NumPy's, Numba's."""
+    """Two threads read all of an array, by the fastest of NumPy's and Numba's ways tried."""
     halves = np.array_split(array.reshape(-1).view(np.uint64), 2)
 
     def run() -> None:
