@@ -341,7 +341,8 @@ def pairwise_distances(
     Returns
     -------
     ndarray (n_queries, n_rows)
-        `out` if given; else float32 for two float32 inputs and float64 for all others.
+        `out` if given; else float32 where that is the type that holds both inputs and one of
+        them is float32, and float64 for all others (bytes included).
         Bytes: exact integers (L1) or their correctly rounded roots (L2). Floats: sums of
         direct differences in the inputs' own type (float32 whose squares it cannot hold:
         float64), 256 elements at a time and those in float64. So the relative error is below 260

@@ -224,29 +224,28 @@ def test_a_row_is_at_distance_zero_of_itself(dtype, metric):
 
 @both_metrics
 def test_squares_that_round_up_to_subnormals(metric):
-    """The second row is nearer, and its score the larger: eight times 0.6 against eight times 1."""
-    train = np.zeros((2, 8), np.float32)
-    train[0, 0] = 5**0.5 * 2.0**-74.5
-    train[1] = 0.6**0.5 * 2.0**-74.5
-    squares = (train * train).sum(axis=1)
-    assert squares[0] < squares[1]
+    """The last row is nearer, and its score the larger: eight times 0.6 against eight times 1."""
+    train = np.ones((100, 8), np.float32)  # so that the two are in different panels
+    train[0] = np.eye(1, 8) * 5**0.5 * 2.0**-74.5
+    train[99] = 0.6**0.5 * 2.0**-74.5
+    squares = (train.astype(np.float64) ** 2).sum(axis=1)
+    assert squares[99] < squares[0] < squares[1]
     _, indices = assert_right(np.zeros((1, 8), np.float32), train, 1, metric)
-    assert indices[0, 0] == (metric == "l2")
+    assert indices[0, 0] == (99 if metric == "l2" else 0)
 
 
 @both_metrics
-@pytest.mark.parametrize("fraction", [0.4, 0.7, 0.9])
-def test_sums_whose_rounding_decides(metric, fraction):
+@pytest.mark.parametrize(("width", "fraction"), [(8192, 0.1), (8192, 0.2), (16384, 0.4)])
+def test_sums_whose_rounding_decides(metric, width, fraction):
     """Permuted rows: all equally far but for rounding, and all at the screen's very bound."""
-    random = np.random.default_rng(0)
-    row = random.integers(102, 104, 8192).astype(np.uint8)
-    train = random.permuted(np.tile(row, (80, 1)), axis=1)
-    queries = np.full((1, 8192), 100 + fraction)
+    row = np.random.default_rng(0).integers(100, 256, width).astype(np.uint8)
+    train = np.random.default_rng(1).permuted(np.tile(row, (80, 1)), axis=1)
+    queries = np.full((1, width), fraction)
     expected = reference_knn(queries, train, 10, metric)
     assert_same(Index(train, metric, screen="direct").search(queries, 10), expected)
     if metric == "l1":
-        # The sum falls short by more than the few units of slack that every limit has.
-        exact = (row - Fraction(100 + fraction)).sum()
+        # The sum falls short by more than the little that every other bound is rounded up.
+        exact = (row - Fraction(fraction)).sum()
         assert Fraction(expected[0][0, 0]) < exact * (1 - Fraction(2.0**-47))
 
 
