@@ -91,7 +91,8 @@ def plot_cost(saved: dict, path: Path) -> None:
         pane.set_title(f"{metric.upper()}, k = 7")
         pane.grid(True, which="both", alpha=0.2)
     panes[0].set_ylabel("milliseconds a query, two threads")
-    panes[1].legend(fontsize=8)
+    handles, names = panes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
     figure.savefig(path, dpi=120)
 
 
