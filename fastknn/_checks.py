@@ -1,6 +1,5 @@
 """Arguments: what is accepted, what becomes of it, and the errors that name it."""
 
-import sys
 from numbers import Integral
 
 import numpy as np
@@ -131,8 +130,3 @@ def as_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     if out.strides[1] != out.itemsize and out.shape[1] > 1:
         raise ValueError("out must have consecutive elements in each row (C order)")
     return out
-
-
-def is_interactive() -> bool:
-    """Whether a person sees what is written to standard error."""
-    return sys.stderr is not None and sys.stderr.isatty()

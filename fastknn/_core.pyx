@@ -296,7 +296,7 @@ cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) n
         # A billion is as good as infinity: no sum of differences comes near it.
         return -min(ceil(<double>train.error[row] / train.scale[row] * (1 + 2.0**-50)), 1e9)
     if train.scale != NULL:
-        return 0  # in row_terms
+        return 0  # it is in set_terms
     for i in range(width):
         total += <int32_t>values[i] * (<int32_t>values[i] - 2 * QUERY_ZERO)
     return <double>total
@@ -614,11 +614,8 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
         score = score_tile(train, queries, first, count, panel)
-        if not select_survivors(train, queries, first, count, first_row, score, survivors):
-            first += count
-            continue
-        for i in range(count):
-            if survivors[i] & real_rows:
+        if select_survivors(train, queries, first, count, first_row, score, survivors):
+            for i in range(count):
                 refine(train, queries, first + i, first_row, survivors[i] & real_rows,
                        score + i * rows * size)
         first += count
@@ -631,11 +628,10 @@ cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t pa
     costs less than waiting for each.
     """
     cdef Py_ssize_t first = panel * train.tile.rows, row, byte
-    cdef Py_ssize_t row_bytes = queries.train.width
     if queries.bytes == NULL or 2 * queries.refined < first:
         return
     for row in range(first, min(first + train.tile.rows, train.n_rows)):
-        for byte in range(0, row_bytes, 64):
+        for byte in range(0, queries.train.width, 64):
             prefetch(queries.train.data + row * queries.train.stride + byte)
 
 
@@ -813,10 +809,6 @@ cdef class Panels:
         with nogil:
             for panel in range(first, last):
                 pack_panel(&self.rows, panel)
-
-    def forget_given(self):
-        """Let go of the given rows, once all panels are packed."""
-        self.memory[0] = None
 
 
 cdef class CodeRows:

@@ -15,60 +15,23 @@
  * the sums depend on the level. The dot serves projections, whose rounding is counted: it may.
  */
 
-
-#define TILE JOIN(l1, FLOAT_NAME)
-#define TILE_QUERIES FLOAT_QUERIES
-#define TILE_VECTORS FLOAT_VECTORS
-#define TILE_LANES FLOAT_LANES
-#define TILE_GROUP 1
-#define ROW FLOAT
-#define QUERY FLOAT
-#define SCORE FLOAT
-#define VECTOR FLOAT_VECTOR
-#define LOAD(p) FLOAT_LOAD(p)
-#define BROADCAST(p) FLOAT_SPREAD(*(p))
-#define ZERO() FLOAT_SPREAD(0)
-#define STEP(sum, rows, query) FLOAT_ADD(sum, FLOAT_ABS(FLOAT_SUB(rows, query)))
-#define STORE(p, sum) FLOAT_STORE(p, sum)
-#include "tile.h"
-
 static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 {
     return FLOAT_MUL(x, x);
 }
 
+#define TILE JOIN(l1, FLOAT_NAME)
+#define STEP(sum, rows, query) FLOAT_ADD(sum, FLOAT_ABS(FLOAT_SUB(rows, query)))
+#include "float_tile.h"
+
 #define TILE JOIN(l2, FLOAT_NAME)
-#define TILE_QUERIES FLOAT_QUERIES
-#define TILE_VECTORS FLOAT_VECTORS
-#define TILE_LANES FLOAT_LANES
-#define TILE_GROUP 1
-#define ROW FLOAT
-#define QUERY FLOAT
-#define SCORE FLOAT
-#define VECTOR FLOAT_VECTOR
-#define LOAD(p) FLOAT_LOAD(p)
-#define BROADCAST(p) FLOAT_SPREAD(*(p))
-#define ZERO() FLOAT_SPREAD(0)
 #define STEP(sum, rows, query) \
     FLOAT_ADD(sum, JOIN(square, FLOAT_NAME)(FLOAT_SUB(rows, query)))
-#define STORE(p, sum) FLOAT_STORE(p, sum)
-#include "tile.h"
+#include "float_tile.h"
 
 #define TILE JOIN(dot, FLOAT_NAME)
-#define TILE_QUERIES FLOAT_QUERIES
-#define TILE_VECTORS FLOAT_VECTORS
-#define TILE_LANES FLOAT_LANES
-#define TILE_GROUP 1
-#define ROW FLOAT
-#define QUERY FLOAT
-#define SCORE FLOAT
-#define VECTOR FLOAT_VECTOR
-#define LOAD(p) FLOAT_LOAD(p)
-#define BROADCAST(p) FLOAT_SPREAD(*(p))
-#define ZERO() FLOAT_SPREAD(0)
 #define STEP(sum, rows, query) FLOAT_ADD_PRODUCT(sum, rows, query)
-#define STORE(p, sum) FLOAT_STORE(p, sum)
-#include "tile.h"
+#include "float_tile.h"
 
 #define SELECT JOIN(select, FLOAT_NAME)
 #define SELECT_LANES FLOAT_LANES
