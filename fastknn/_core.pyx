@@ -52,18 +52,17 @@ cdef extern from "_kernels/kernels.h" nogil:
     ctypedef void (*Accumulate)(int, const void *, double *) noexcept nogil
 
     ctypedef struct RowTerms:
-        const float *bias
         const float *scale
         const float *energy
-        const float *error
+        float ratio
 
     ctypedef struct QueryTerms:
-        const int32_t *offset
+        const int32_t *start
         const float *scale
         const float *reach
         const float *limit
 
-    ctypedef uint64_t (*SelectCodes)(int, int, const int32_t *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*CodeTile)(int, size_t, const void *, const void *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
     ctypedef uint64_t (*ByteDistance)(size_t, const uint8_t *, const uint8_t *) noexcept nogil
 
     ctypedef struct Kernels:
@@ -71,7 +70,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         Tile tiles[3][3]
         Refine refine[3][2]
         Select select[3]
-        SelectCodes select_codes
+        CodeTile code_tile
         ByteDistance bytes[2]
         Accumulate accumulate[3]
 
@@ -198,7 +197,7 @@ ctypedef struct Rows:
     const float *scale
     const float *error
     float *energy
-    float *code_bias
+    float *ratio
 
 
 ctypedef struct Stage:
@@ -226,7 +225,8 @@ ctypedef struct Queries:
     # The first stage: how far queries lie from their codes, and (codes only) at what scale.
     const double *errors
     const float *scale
-    int32_t *offset
+    float *code_scale
+    int32_t *start
     float *code_reach
     float *code_limit
     # The later stages.
@@ -302,15 +302,25 @@ cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) n
     return <double>total
 
 
-cdef void set_terms(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
-    """The terms of an L2 bound that belong to a row (kernels.h, RowTerms; screens.py)."""
-    cdef Py_ssize_t width = train.given.width
-    cdef double scale = train.scale[row], error = train.error[row]
-    cdef double energy = scale * scale * code_norm(values, width)
-    train.code_bias[row] = <float>(2 * scale * (byte_sum(values, width) - CODE_ZERO * width))
-    train.energy[row] = -float_above(
-        error * error - energy + CODE_SLACK * (energy + error * error)
-    )
+cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
+    """The terms of an L2 bound that belong to a panel's rows (kernels.h, RowTerms; screens.py)."""
+    cdef Py_ssize_t first = panel * train.tile.rows, row
+    cdef Py_ssize_t last = min(first + train.tile.rows, train.n_rows)
+    cdef double ratio = 0, energy, error
+    for row in range(first, last):
+        if train.error[row] < INFINITY:
+            ratio = max(ratio, train.error[row] / train.scale[row])
+    train.ratio[panel] = float_above(ratio)
+    for row in range(first, last):
+        if train.error[row] == INFINITY:
+            train.energy[row] = -INFINITY  # always survives
+            continue
+        error = <double>train.ratio[panel] * train.scale[row]
+        energy = <double>train.scale[row] * train.scale[row] * code_norm(
+            <const uint8_t *>train.given.data + row * train.given.stride, train.given.width)
+        train.energy[row] = -float_above(
+            error * error - energy + CODE_SLACK * (energy + error * error)
+        )
 
 
 cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
@@ -327,9 +337,9 @@ cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
             pack_row(packed, given, train.given.width * train.item_bytes, train.tile.rows, lane,
                      train.tile.group * <int>train.item_bytes)
             bias = row_bias(train, row, <const uint8_t *>given)
-            if train.energy != NULL:
-                set_terms(train, row, <const uint8_t *>given)
         set_score(train.bias, train.scores, row, bias)
+    if train.energy != NULL:
+        set_terms(train, panel)
 
 
 cdef char *packed_tile(const Rows *train, const Queries *queries, Py_ssize_t first,
@@ -341,16 +351,16 @@ cdef char *packed_tile(const Rows *train, const Queries *queries, Py_ssize_t fir
     )
 
 
-cdef double flip(const Rows *train, const uint8_t *query, char *flipped) noexcept nogil:
-    """Write QUERY_ZERO - query as the dot reads it; return the sum of squares."""
+cdef double flip(const Rows *train, const uint8_t *query, int zero, char *flipped) noexcept nogil:
+    """Write zero - query as the dot reads it; return the sum of squares."""
     cdef int64_t squares = 0
     cdef Py_ssize_t i
     for i in range(train.given.width):
         squares += <int32_t>query[i] * query[i]
         if train.tile.query_bytes == 1:
-            (<int8_t *>flipped)[i] = <int8_t>(QUERY_ZERO - <int32_t>query[i])
+            (<int8_t *>flipped)[i] = <int8_t>(zero - <int32_t>query[i])
         else:
-            (<int16_t *>flipped)[i] = <int16_t>(QUERY_ZERO - <int32_t>query[i])
+            (<int16_t *>flipped)[i] = <int16_t>(zero - <int32_t>query[i])
     return <double>squares
 
 
@@ -359,7 +369,8 @@ cdef void set_query_terms(const Rows *train, Queries *queries, Py_ssize_t query,
     """What a coded query adds to scores, and the square of its length (screens.py)."""
     cdef Py_ssize_t width = train.given.width
     cdef double scale = queries.scale[query]
-    queries.offset[query] = <int32_t>(256 * (byte_sum(code, width) - CODE_ZERO * width + width))
+    queries.start[query] = <int32_t>(CODE_ZERO * (byte_sum(code, width) - CODE_ZERO * width))
+    queries.code_scale[query] = 2 * queries.scale[query]
     queries.constant[query] = scale * scale * code_norm(code, width)
 
 
@@ -376,7 +387,9 @@ cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
         code = codes + query * train.given.width * train.item_bytes
         queries.constant[query] = 0
         if train.given.element == U8 and train.given.metric == L2:
-            queries.constant[query] = flip(train, <const uint8_t *>code, flipped)
+            queries.constant[query] = flip(
+                train, <const uint8_t *>code, QUERY_ZERO if queries.scale == NULL else CODE_ZERO,
+                flipped)
             if queries.scale != NULL:
                 set_query_terms(train, queries, query, <const uint8_t *>code)
             code = flipped
@@ -561,13 +574,17 @@ cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double
 
 
 cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize_t first_row,
-                 uint64_t survivors, const char *score) noexcept nogil:
-    """Take one query's survivors in one panel through what is left of the cascade."""
+                 uint64_t survivors, const char *score, Py_ssize_t first_score) noexcept nogil:
+    """Take one query's survivors in one panel through what is left of the cascade.
+
+    Where the scores are the distances, those of the query begin at `first_score`.
+    """
     cdef double *distances = queries.distances + query * queries.k
     cdef int64_t *indices = queries.indices + query * queries.k
     cdef double distance
     cdef int64_t row
     cdef int lane, stage
+    cdef bint found = False
     while survivors:
         lane = lowest_bit(survivors)
         survivors &= survivors - 1
@@ -582,14 +599,16 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
         if stage < queries.n_stages:
             continue
         if queries.exact == NULL and queries.bytes == NULL:
-            distance = (get_score(score, train.scores, lane)
+            distance = (get_score(score, train.scores, first_score + lane)
                         + get_score(train.bias, train.scores, row) + queries.constant[query])
         else:
             queries.refined += 1
             distance = exact_distance(queries, query, row)
         if before(distance, row, distances[0], indices[0]):
             sift_down(distances, indices, queries.k, distance, row)
-            set_threshold(train, queries, query)
+            found = True
+    if found:
+        set_threshold(train, queries, query)
 
 
 cdef double exact_distance(const Queries *queries, Py_ssize_t query, Py_ssize_t row) noexcept nogil:
@@ -608,17 +627,42 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
     cdef int rows = train.tile.rows, size = score_bytes(train), count, i
     cdef Py_ssize_t first_row = panel * rows, first = 0
     cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
-    cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real)
+    cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real), some
     cdef uint64_t survivors[MAX_TILE_QUERIES]
     cdef const char *score
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
-        score = score_tile(train, queries, first, count, panel)
-        if select_survivors(train, queries, first, count, first_row, score, survivors):
-            for i in range(count):
-                refine(train, queries, first + i, first_row, survivors[i] & real_rows,
-                       score + i * rows * size)
+        if train.energy != NULL:
+            score = NULL
+            some = screen_codes(train, queries, first, count, panel, survivors)
+        else:
+            score = score_tile(train, queries, first, count, panel)
+            some = kernels.select[train.scores](
+                count, rows, score, train.bias + first_row * size,
+                queries.threshold + first * size, survivors)
+        while some:
+            i = lowest_bit(some)
+            some &= some - 1
+            refine(train, queries, first + i, first_row, survivors[i] & real_rows, score,
+                   i * rows)
         first += count
+
+
+cdef inline uint64_t screen_codes(const Rows *train, const Queries *queries, Py_ssize_t first,
+                                  int count, Py_ssize_t panel, uint64_t *survivors) noexcept nogil:
+    """Rows of a panel that a tile's queries cannot rule out by their L2 codes."""
+    cdef RowTerms row
+    cdef QueryTerms query
+    row.scale = train.scale + panel * train.tile.rows
+    row.energy = train.energy + panel * train.tile.rows
+    row.ratio = train.ratio[panel]
+    query.start = queries.start + first
+    query.scale = queries.code_scale + first
+    query.reach = queries.code_reach + first
+    query.limit = queries.code_limit + first
+    return kernels.code_tile(
+        count, train.groups, packed_tile(train, queries, first, 0),
+        train.panels + panel * train.panel_bytes, &row, &query, survivors)
 
 
 cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t panel) noexcept nogil:
@@ -633,29 +677,6 @@ cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t pa
     for row in range(first, min(first + train.tile.rows, train.n_rows)):
         for byte in range(0, queries.train.width, 64):
             prefetch(queries.train.data + row * queries.train.stride + byte)
-
-
-cdef uint64_t select_survivors(const Rows *train, const Queries *queries, Py_ssize_t first, int count,
-                               Py_ssize_t first_row, const char *score,
-                               uint64_t *survivors) noexcept nogil:
-    """Rows of a tile that the first stage cannot rule out, by query; returns their union."""
-    cdef int size = score_bytes(train)
-    cdef RowTerms row
-    cdef QueryTerms query
-    if train.energy == NULL:
-        return kernels.select[train.scores](
-            count, train.tile.rows, score, train.bias + first_row * size,
-            queries.threshold + first * size, survivors)
-    row.bias = train.code_bias + first_row
-    row.scale = train.scale + first_row
-    row.energy = train.energy + first_row
-    row.error = train.error + first_row
-    query.offset = queries.offset + first
-    query.scale = queries.scale + first
-    query.reach = queries.code_reach + first
-    query.limit = queries.code_limit + first
-    return kernels.select_codes(
-        count, train.tile.rows, <const int32_t *>score, &row, &query, survivors)
 
 
 ctypedef fused number:
@@ -761,15 +782,15 @@ cdef class Panels:
         self.memory = [given, panels, bias]
         rows.panels, rows.bias = address(panels), address(bias)
         if scale is not None:
-            terms = [aligned(padded, np.float32) for _ in range(4)]
-            for term, values in zip(terms, (scale, error, 0, 0)):
+            terms = [aligned(padded, np.float32) for _ in range(3)]
+            terms.append(aligned(self.n_panels, np.float32))
+            for term, values in zip(terms, (scale, error, 0)):
                 term[:] = 0
                 term[:rows.n_rows] = values
             self.memory += terms
             rows.scale, rows.error = <float *>address(terms[0]), <float *>address(terms[1])
             if rows.given.metric == L2:
-                rows.energy = <float *>address(terms[2])
-                rows.code_bias = <float *>address(terms[3])
+                rows.energy, rows.ratio = <float *>address(terms[2]), <float *>address(terms[3])
 
     @property
     def n_panels(self):
@@ -903,7 +924,7 @@ cdef class QueryBlock:
         threshold = aligned(queries.n, SCORE_DTYPES[rows.scores])
         score, total = aligned(tile_scores, np.float64), aligned(tile_scores, np.float64)
         doubles = [aligned(queries.n, np.float64) for _ in range(3)]
-        words = [aligned(queries.n, np.int32) for _ in range(3)]
+        words = [aligned(queries.n, np.int32) for _ in range(4)]
         scratch = aligned(panels.query_bytes, np.uint8)
         # The pointers below are into these.
         self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
@@ -915,8 +936,9 @@ cdef class QueryBlock:
         queries.constant, queries.reach, queries.cap = (
             <double *>address(doubles[0]), <double *>address(doubles[1]),
             <double *>address(doubles[2]))
-        queries.offset, queries.code_reach, queries.code_limit = (
-            <int32_t *>address(words[0]), <float *>address(words[1]), <float *>address(words[2]))
+        queries.start = <int32_t *>address(words[0])
+        queries.code_scale, queries.code_reach, queries.code_limit = (
+            <float *>address(words[1]), <float *>address(words[2]), <float *>address(words[3]))
         queries.errors = NULL if errors is None else <double *>address(errors)
         queries.scale = NULL if scale is None else <float *>address(scale)
         queries.exact, queries.bytes = NULL, NULL

@@ -11,13 +11,16 @@ whatever the data. Codes are bytes, so the hot loops are the two integer kernels
 L2 codes have a scale for each row: x' = scale_x c_x with c_x = byte - 128. With A = |x'|**2 and
 D = <c_q, c_x>, a row may be within reach T = tau + error_q only if
 
-    |q' - x'|**2 = A_q + A_x - 2 scale_q scale_x D <= (T + error_x)**2, that is, if
-    scale_q scale_x (-2 D) + (A_x - error_x**2) - 2 T error_x <= T**2 - A_q.
+    |q' - x'|**2 = A_q + A_x - 2 scale_q scale_x D <= (T + error_x)**2.
 
-The kernel evaluates that in float32. Every term is at most twice A_q + A_x + T**2 + error_x**2
-(the scale is at most |x'| / 127, so that scale_q |x'| sqrt(width) is too, up to a width of
-16,384), and fewer than 16 roundings of at most 2**-24 are made: no more than the 2**-19 of each
-magnitude that the two sides leave for it (`CODE_SLACK` in `_core.pyx`).
+Errors of rounding grow with the scale: the rows of a panel have error_x <= ratio scale_x =: E_x for
+one ratio, hardly above that of each. With E_x for error_x that is
+
+    scale_x (-2 scale_q D - 2 T ratio) + (A_x - E_x**2) <= T**2 - A_q.
+
+The kernel evaluates that in float32. Every term is at most twice A_q + A_x + T**2 + E_x**2 (Cauchy
+for D, 2 T E_x <= T**2 + E_x**2), and fewer than 16 roundings of at most 2**-24 are made: no more
+than the 2**-19 of each magnitude that the two sides leave for it (`CODE_SLACK` in `_core.pyx`).
 
 L1 codes share one scale. A row may be within reach T only if
 scale SAD(c_q, c_x) <= T + error_x, which implies, in integers,
@@ -292,8 +295,11 @@ Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def round_l2(values: np.ndarray, off: np.ndarray) -> Coded:
-    """Bytes, scale and error of rows of values, at the finest scale that holds each row."""
-    scale = upwards(np.abs(values).max(axis=1) / 127)
+    """Bytes, scale and error of rows of values, at the finest scale that holds each row.
+
+    But none below what the values are off by: errors stay within sqrt(width) / 2 + 1 scales.
+    """
+    scale = upwards(np.maximum(np.abs(values).max(axis=1) / 127, off))
     np.maximum(scale, NO_SCALE, out=scale)
     codes = np.rint(values / scale[:, None])
     missed = values - codes * scale[:, None].astype(np.float64)

@@ -32,6 +32,13 @@ static ALWAYS_INLINE __m256i in_register(__m256i sum)
 #define ZERO() _mm256_setzero_si256()
 #define STEP(sum, rows, query) in_register(_mm256_add_epi32(sum, _mm256_madd_epi16(rows, query)))
 #define STORE(p, sum) _mm256_store_si256((__m256i *)(p), _mm256_add_epi32(sum, sum))
+#define START(x) _mm256_set1_epi32(x)
+#define FLOATS __m256
+#define TO_FLOATS(sum) _mm256_cvtepi32_ps(sum)
+#define LOAD_FLOATS(p) _mm256_load_ps(p)
+#define SPREAD_FLOAT(x) _mm256_set1_ps(x)
+#define MUL_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define AT_MOST(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ))
 #include "tile.h"
 
 /* The low halves of four 64-bit sums. */
@@ -107,17 +114,5 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
         _mm256_or_pd(_mm256_cmp_pd(score, threshold, _CMP_LE_OQ),                \
                      _mm256_cmp_pd(score, _mm256_set1_pd(HUGE_VAL), _CMP_EQ_OQ)))
 #include "floats.h"
-
-#define CODE_LANES 8
-#define FLOATS __m256
-#define ADD_TO_FLOATS(p, x)                                                              \
-    _mm256_cvtepi32_ps(                                                                  \
-        _mm256_add_epi32(_mm256_load_si256((const __m256i *)(p)), _mm256_set1_epi32(x)))
-#define LOAD_FLOATS(p) _mm256_load_ps(p)
-#define SPREAD_FLOAT(x) _mm256_set1_ps(x)
-#define MUL_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define MUL_SUB_FROM(a, b, c) _mm256_fnmadd_ps(a, b, c)
-#define AT_MOST(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ))
-#include "select_codes.h"
 
 #include "level.h"

@@ -31,6 +31,13 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define ZERO() _mm512_setzero_si512()
 #define STEP(sum, rows, query) in_register(_mm512_dpbusd_epi32(sum, rows, query))
 #define STORE(p, sum) _mm512_store_si512(p, _mm512_add_epi32(sum, sum))
+#define START(x) _mm512_set1_epi32(x)
+#define FLOATS __m512
+#define TO_FLOATS(sum) _mm512_cvtepi32_ps(sum)
+#define LOAD_FLOATS(p) _mm512_load_ps(p)
+#define SPREAD_FLOAT(x) _mm512_set1_ps(x)
+#define MUL_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define AT_MOST(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
 #include "tile.h"
 
 #define TILE sad_u8
@@ -96,17 +103,6 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
     (_mm512_cmp_pd_mask(score, threshold, _CMP_LE_OQ)        \
      | _mm512_cmp_pd_mask(score, _mm512_set1_pd(HUGE_VAL), _CMP_EQ_OQ))
 #include "floats.h"
-
-#define CODE_LANES 16
-#define FLOATS __m512
-#define ADD_TO_FLOATS(p, x) \
-    _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_load_si512(p), _mm512_set1_epi32(x)))
-#define LOAD_FLOATS(p) _mm512_load_ps(p)
-#define SPREAD_FLOAT(x) _mm512_set1_ps(x)
-#define MUL_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define MUL_SUB_FROM(a, b, c) _mm512_fnmadd_ps(a, b, c)
-#define AT_MOST(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
-#include "select_codes.h"
 
 /* Sum of squared differences of bytes (level.h): 32 in a subtraction and a vpdpwssd, four chains. */
 #define OWN_L2_BLOCK

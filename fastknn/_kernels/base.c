@@ -19,6 +19,13 @@
 #define ZERO() 0
 #define STEP(sum, rows, query) ((sum) + (rows) * (query))
 #define STORE(p, sum) (*(p) = 2 * (sum))
+#define START(x) (x)
+#define FLOATS float
+#define TO_FLOATS(sum) ((float)(sum))
+#define LOAD_FLOATS(p) (*(p))
+#define SPREAD_FLOAT(x) (x)
+#define MUL_ADD(a, b, c) ((a) * (b) + (c))
+#define AT_MOST(a, b) ((a) <= (b))
 #include "tile.h"
 
 #define TILE sad_u8
@@ -80,15 +87,5 @@
 #define FLOAT_ABS(a) fabs(a)
 #define FLOAT_SURVIVES(score, threshold) ((score) <= (threshold) || (score) == HUGE_VAL)
 #include "floats.h"
-
-#define CODE_LANES 1
-#define FLOATS float
-#define ADD_TO_FLOATS(p, x) ((float)(*(p) + (x)))
-#define LOAD_FLOATS(p) (*(p))
-#define SPREAD_FLOAT(x) (x)
-#define MUL_ADD(a, b, c) ((a) * (b) + (c))
-#define MUL_SUB_FROM(a, b, c) ((c) - (a) * (b))
-#define AT_MOST(a, b) ((a) <= (b))
-#include "select_codes.h"
 
 #include "level.h"

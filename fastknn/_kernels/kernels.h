@@ -71,31 +71,32 @@ typedef struct {
 typedef double (*Refine)(size_t width, const double *query, const void *row);
 
 /* survivors[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
- * overflowed to infinity says nothing about the row, so it survives too. Returns the union of
- * all survivors. */
+ * overflowed to infinity says nothing about the row, so it survives too. Returns which queries
+ * have survivors: bit i for query i. */
 typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void *bias,
                        const void *thresholds, uint64_t *survivors);
 
-/* What the bound of an L2 screen needs of rows and of queries (derivation: screens.py).
- * With D the inner product of the codes, -2 D scale_j = (score + offset_i) scale_j + bias_j, and
- *     survivors[i] gets bit j when  scale_i scale_j (-2 D) + energy_j - reach_i error_j <= limit_i
- * up to float32 rounding, for which energy and limit make room. */
+/* One tile of an L2 screen: the same survivors, of L2 codes, whose scores need not be kept
+ * (derivation: screens.py). Queries come as the negated values of their codes and rows as bytes, so
+ * that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
+ *     survivors[i] gets bit j when
+ *         scale_j (2 scale_i (-D) - 2 reach_i ratio) + energy_j <= limit_i
+ * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. */
 typedef struct {
-    const float *bias;
     const float *scale;
     const float *energy;
-    const float *error;
+    float ratio; /* no row of the panel has an error above ratio * scale_j */
 } RowTerms;
 
 typedef struct {
-    const int32_t *offset;
-    const float *scale;
+    const int32_t *start;
+    const float *scale; /* twice it */
     const float *reach; /* twice the distance that a row's code may lie at */
     const float *limit;
 } QueryTerms;
 
-typedef uint64_t (*SelectCodes)(int queries, int rows, const int32_t *scores, const RowTerms *row,
-                            const QueryTerms *query, uint64_t *survivors);
+typedef uint64_t (*CodeTile)(int queries, size_t groups, const void *packed, const void *panel,
+                             const RowTerms *row, const QueryTerms *query, uint64_t *survivors);
 
 /* sum |a - b| or sum (a - b)**2 over bytes: one row against one row. */
 typedef uint64_t (*ByteDistance)(size_t width, const uint8_t *a, const uint8_t *b);
@@ -108,7 +109,7 @@ typedef struct {
     Tile tiles[3][3];      /* by element type, metric */
     Refine refine[3][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
-    SelectCodes select_codes;
+    CodeTile code_tile;
     ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];
 } Kernels;

@@ -90,7 +90,7 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
       TILE_ENTRY(dot_f64, F64_SCORES)}},
     {{l1_refine_u8, l2_refine_u8}, {l1_refine_f32, l2_refine_f32}, {l1_refine_f64, l2_refine_f64}},
     {select_i32, select_f32, select_f64},
-    select_codes,
+    code_tile,
     {l1_bytes, l2_bytes},
     {accumulate_i32, accumulate_f32, accumulate_f64},
 };

@@ -25,7 +25,7 @@ static uint64_t SELECT(int queries, int rows, const void *scores, const void *bi
             bits |= (uint64_t)SURVIVES(sum, threshold) << j;
         }
         survivors[i] = bits;
-        any |= bits;
+        any |= (uint64_t)(bits != 0) << i;
         score += rows;
     }
     return any;

@@ -16,6 +16,8 @@
  *     STEP(sum, rows, query)      the accumulator after one more group
  *     STORE(p, sum)    TILE_LANES scores
  *
+ * A dot of bytes has a second use, in screens: it also says the words of code_tile.h.
+ *
  * The accumulators must stay in registers: TILE_QUERIES * TILE_VECTORS of them, and room for
  * TILE_VECTORS rows, one query and a temporary. Every count of queries has its own unrolled
  * copy, so that a single query does not pay for a full tile.
@@ -23,21 +25,12 @@
 
 #define TILE_ROWS (TILE_VECTORS * TILE_LANES)
 
-static ALWAYS_INLINE void JOIN(TILE, body)(const int queries, size_t groups, const void *packed,
-                                           const void *panel, void *scores)
+/* The sums of a tile, which begin as they are. */
+static ALWAYS_INLINE void JOIN(TILE, add)(const int queries, size_t groups, const void *packed,
+                                          const void *panel, VECTOR sum[][TILE_VECTORS])
 {
     const QUERY *query = packed;
     const ROW *row = panel;
-    SCORE *score = scores;
-    VECTOR sum[TILE_QUERIES][TILE_VECTORS];
-
-    UNROLL
-    for (int i = 0; i < queries; i++) {
-        UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++)
-            sum[i][j] = ZERO();
-    }
-
     for (size_t g = 0; g < groups; g++) {
         VECTOR rows[TILE_VECTORS];
         UNROLL
@@ -53,7 +46,21 @@ static ALWAYS_INLINE void JOIN(TILE, body)(const int queries, size_t groups, con
         row += TILE_ROWS * TILE_GROUP;
         query += queries * TILE_GROUP;
     }
+}
 
+static ALWAYS_INLINE void JOIN(TILE, body)(const int queries, size_t groups, const void *packed,
+                                           const void *panel, void *scores)
+{
+    SCORE *score = scores;
+    VECTOR sum[TILE_QUERIES][TILE_VECTORS];
+
+    UNROLL
+    for (int i = 0; i < queries; i++) {
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++)
+            sum[i][j] = ZERO();
+    }
+    JOIN(TILE, add)(queries, groups, packed, panel, sum);
     UNROLL
     for (int i = 0; i < queries; i++) {
         UNROLL
@@ -62,20 +69,28 @@ static ALWAYS_INLINE void JOIN(TILE, body)(const int queries, size_t groups, con
     }
 }
 
-#define CASE(n)                                                                   \
-    case n:                                                                       \
-        if (n <= TILE_QUERIES)                                                    \
-            JOIN(TILE, body)(n <= TILE_QUERIES ? n : 1, groups, packed, panel, scores); \
+/* Every count of queries has a copy of its own, in which it is a constant. */
+#define EACH_COUNT(CASE)                                            \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) \
+    CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14) CASE(15) CASE(16)
+#define AT_MOST_A_TILE(n) (n <= TILE_QUERIES ? n : 1)
+#define CASE(n)                                                                    \
+    case n:                                                                        \
+        if (n <= TILE_QUERIES)                                                     \
+            JOIN(TILE, body)(AT_MOST_A_TILE(n), groups, packed, panel, scores);    \
         break;
 
 static void JOIN(TILE, tile)(int queries, size_t groups, const void *packed, const void *panel,
                              void *scores)
 {
     switch (queries) {
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
-        CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14) CASE(15) CASE(16)
+        EACH_COUNT(CASE)
     }
 }
+
+#ifdef FLOATS
+#include "code_tile.h"
+#endif
 
 enum {
     JOIN(TILE, queries) = TILE_QUERIES,
@@ -85,6 +100,8 @@ enum {
 };
 
 #undef CASE
+#undef EACH_COUNT
+#undef AT_MOST_A_TILE
 #undef TILE_ROWS
 #undef TILE
 #undef TILE_QUERIES

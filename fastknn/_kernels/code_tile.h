@@ -1,0 +1,70 @@
+/* One tile of an L2 screen: which rows the bound cannot rule out (kernels.h, CodeTile).
+ *
+ * Included by tile.h for the dot of bytes, whose per-CPU file has also said:
+ *
+ *     START(x)            an accumulator with the int32 x in every lane
+ *     FLOATS              vector of TILE_LANES floats
+ *     TO_FLOATS(sum)
+ *     LOAD_FLOATS(p), SPREAD_FLOAT(x)
+ *     MUL_ADD(a, b, c)    a * b + c, rounded once or twice
+ *     AT_MOST(a, b)       TILE_LANES bits: a <= b
+ *
+ * Sums are judged in their registers and never stored.
+ * Limit: four operations for TILE_LANES rows, next to width / TILE_GROUP dots of as many.
+ */
+
+static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const void *packed,
+                                        const void *panel, const RowTerms *row,
+                                        const QueryTerms *query, uint64_t *survivors)
+{
+    VECTOR sum[TILE_QUERIES][TILE_VECTORS];
+    uint64_t any = 0;
+
+    UNROLL
+    for (int i = 0; i < queries; i++) {
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++)
+            sum[i][j] = START(query->start[i]);
+    }
+    JOIN(TILE, add)(queries, groups, packed, panel, sum);
+    UNROLL
+    for (int i = 0; i < queries; i++) {
+        const FLOATS scale = SPREAD_FLOAT(query->scale[i]), limit = SPREAD_FLOAT(query->limit[i]);
+        const FLOATS shift = SPREAD_FLOAT(-(query->reach[i] * row->ratio));
+        uint64_t bits = 0;
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++) {
+            const FLOATS near = MUL_ADD(TO_FLOATS(sum[i][j]), scale, shift);
+            const FLOATS bound = MUL_ADD(near, LOAD_FLOATS(row->scale + j * TILE_LANES),
+                                         LOAD_FLOATS(row->energy + j * TILE_LANES));
+            bits |= (uint64_t)AT_MOST(bound, limit) << j * TILE_LANES;
+        }
+        survivors[i] = bits;
+        any |= (uint64_t)(bits != 0) << i;
+    }
+    return any;
+}
+
+#define CODE_CASE(n)                                                                        \
+    case n:                                                                                 \
+        if (n <= TILE_QUERIES)                                                              \
+            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row, query, survivors); \
+        break;
+
+static uint64_t code_tile(int queries, size_t groups, const void *packed, const void *panel,
+                          const RowTerms *row, const QueryTerms *query, uint64_t *survivors)
+{
+    switch (queries) {
+        EACH_COUNT(CODE_CASE)
+    }
+    return 0;
+}
+
+#undef CODE_CASE
+#undef START
+#undef FLOATS
+#undef TO_FLOATS
+#undef LOAD_FLOATS
+#undef SPREAD_FLOAT
+#undef MUL_ADD
+#undef AT_MOST
