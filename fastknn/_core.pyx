@@ -11,6 +11,7 @@ it costs one load, add and compare a row, and survivors are rare once the heaps 
 """
 
 import os
+from time import perf_counter
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from libc.math cimport INFINITY, ceil, fabs, floor, sqrt
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, int8_t, int16_t, int32_t, int64_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 
 
 cdef extern from "_kernels/kernels.h" nogil:
@@ -65,6 +67,8 @@ cdef extern from "_kernels/kernels.h" nogil:
     ctypedef uint64_t (*CodeTile)(int, size_t, const void *, const void *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
     ctypedef uint64_t (*ByteDistance)(size_t, const uint8_t *, const uint8_t *) noexcept nogil
 
+    ctypedef void (*Hadamard)(size_t, float *) noexcept nogil
+
     ctypedef struct Kernels:
         const char *name
         Tile tiles[3][3]
@@ -73,6 +77,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         CodeTile code_tile
         ByteDistance bytes[2]
         Accumulate accumulate[3]
+        Hadamard hadamard
 
     const Kernels *fastknn_kernels(int)
     const char *fastknn_level_name(int)
@@ -125,9 +130,13 @@ _choose_level()
 # ---------------------------------------------------------------------------------------------
 # Memory and packing.
 
-cdef inline char *address(object array):
-    """First byte of a NumPy array, read-only ones included."""
-    return <char *><size_t>array.ctypes.data
+cdef inline char *address(object array) except? NULL:
+    """First byte of a NumPy array, read-only ones included; who calls keeps the array alive."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    cdef char *first = <char *>view.buf
+    PyBuffer_Release(&view)
+    return first
 
 
 def aligned(count, dtype):
@@ -169,6 +178,9 @@ cdef void pack_row(char *packed, const char *row, Py_ssize_t row_bytes, Py_ssize
 
 cdef enum:
     MAX_STAGES = 4  # of a cascade, the packed one included
+    WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
+    EARLY_ROWS = 16  # for each neighbour wanted: before that, most rows survive any screen
+    ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 
 # Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
@@ -217,6 +229,12 @@ ctypedef struct Queries:
     Py_ssize_t n, k, n_stages
     int64_t survivors[MAX_STAGES]
     int64_t refined
+    # What later stages and refines read, and where a window of it began; where the search did.
+    int64_t bytes_read, window_bytes
+    Py_ssize_t first_row
+    # The time that the stages, and last the refine, took in some of the panels.
+    uint64_t ticks[MAX_STAGES + 1]
+    uint64_t last_tick
     char *packed
     char *threshold
     char *score
@@ -238,6 +256,7 @@ ctypedef struct Queries:
     double *distances
     int64_t *indices
     Matrix train
+    Py_ssize_t train_bytes
     double *cap
     double screen_slack, screen_tiny, refine_slack, refine_tiny
 
@@ -455,9 +474,18 @@ cdef extern from *:
     #else
     #define prefetch(address) ((void)(address))
     #endif
+
+    /* Time in any unit, for shares of time: as cheaply as the processor has it. */
+    #if defined(__GNUC__) && defined(__x86_64__)
+    #define tick_count() ((uint64_t)__builtin_ia32_rdtsc())
+    #else
+    #include <time.h>
+    #define tick_count() ((uint64_t)clock())
+    #endif
     """
     void prefetch(const void *) noexcept nogil
     int lowest_bit(uint64_t) noexcept nogil
+    uint64_t tick_count() noexcept nogil
 
 
 # ---------------------------------------------------------------------------------------------
@@ -573,8 +601,16 @@ cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double
     return ours + theirs - distance > reach * reach + 2.0**-48 * (ours + theirs + reach * reach)
 
 
+cdef void lap(Queries *queries, Py_ssize_t stage) noexcept nogil:
+    """The time since the last lap went to this stage."""
+    cdef uint64_t now = tick_count()
+    queries.ticks[stage] += now - queries.last_tick
+    queries.last_tick = now
+
+
 cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize_t first_row,
-                 uint64_t survivors, const char *score, Py_ssize_t first_score) noexcept nogil:
+                 uint64_t survivors, const char *score, Py_ssize_t first_score,
+                 bint timed) noexcept nogil:
     """Take one query's survivors in one panel through what is left of the cascade.
 
     Where the scores are the distances, those of the query begin at `first_score`.
@@ -582,33 +618,41 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
     cdef double *distances = queries.distances + query * queries.k
     cdef int64_t *indices = queries.indices + query * queries.k
     cdef double distance
+    cdef uint64_t left
     cdef int64_t row
-    cdef int lane, stage
+    cdef int lane
+    cdef Py_ssize_t stage
     cdef bint found = False
+    for stage in range(queries.n_stages):
+        left = survivors
+        while left:
+            lane = lowest_bit(left)
+            left &= left - 1
+            queries.survivors[stage] += 1
+            queries.bytes_read += queries.stages[stage].rows.width
+            if ruled_out(&queries.stages[stage], query, first_row + lane, queries.reach[query]):
+                survivors &= ~(<uint64_t>1 << lane)
+        if timed:
+            lap(queries, stage + 1)
     while survivors:
         lane = lowest_bit(survivors)
         survivors &= survivors - 1
         row = first_row + lane
-        queries.survivors[0] += 1
-        stage = 0
-        while stage < queries.n_stages and not ruled_out(
-            &queries.stages[stage], query, row, queries.reach[query]
-        ):
-            stage += 1
-            queries.survivors[stage] += 1
-        if stage < queries.n_stages:
-            continue
+        queries.survivors[queries.n_stages] += 1
         if queries.exact == NULL and queries.bytes == NULL:
             distance = (get_score(score, train.scores, first_score + lane)
                         + get_score(train.bias, train.scores, row) + queries.constant[query])
         else:
             queries.refined += 1
+            queries.bytes_read += queries.train_bytes
             distance = exact_distance(queries, query, row)
         if before(distance, row, distances[0], indices[0]):
             sift_down(distances, indices, queries.k, distance, row)
             found = True
     if found:
         set_threshold(train, queries, query)
+    if timed:
+        lap(queries, queries.n_stages + 1)
 
 
 cdef double exact_distance(const Queries *queries, Py_ssize_t query, Py_ssize_t row) noexcept nogil:
@@ -622,7 +666,8 @@ cdef double exact_distance(const Queries *queries, Py_ssize_t query, Py_ssize_t 
         train.width, queries.exact + query * train.width, values)
 
 
-cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept nogil:
+cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,
+                       bint timed) noexcept nogil:
     """Screen every query against one panel; refine what survives."""
     cdef int rows = train.tile.rows, size = score_bytes(train), count, i
     cdef Py_ssize_t first_row = panel * rows, first = 0
@@ -630,6 +675,7 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
     cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real), some
     cdef uint64_t survivors[MAX_TILE_QUERIES]
     cdef const char *score
+    queries.last_tick = tick_count() if timed else 0
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
         if train.energy != NULL:
@@ -640,11 +686,13 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel) no
             some = kernels.select[train.scores](
                 count, rows, score, train.bias + first_row * size,
                 queries.threshold + first * size, survivors)
+        if timed:
+            lap(queries, 0)
         while some:
             i = lowest_bit(some)
             some &= some - 1
             refine(train, queries, first + i, first_row, survivors[i] & real_rows, score,
-                   i * rows)
+                   i * rows, timed)
         first += count
 
 
@@ -663,6 +711,22 @@ cdef inline uint64_t screen_codes(const Rows *train, const Queries *queries, Py_
     return kernels.code_tile(
         count, train.groups, packed_tile(train, queries, first, 0),
         train.panels + panel * train.panel_bytes, &row, &query, survivors)
+
+
+cdef bint pays(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept nogil:
+    """Whether a cascade still is cheaper than the direct screen; asked after each panel.
+
+    It is not where what a window of rows made it read row by row is a good part of what a
+    direct tile would read. The first rows do not count: any screen keeps them.
+    """
+    cdef Py_ssize_t row = (panel + 1) * train.tile.rows
+    cdef int64_t read = queries.bytes_read - queries.window_bytes
+    if row % WINDOW_ROWS:
+        return True
+    queries.window_bytes = queries.bytes_read
+    if row - WINDOW_ROWS - queries.first_row < EARLY_ROWS * queries.k:
+        return True
+    return read * ROW_BY_ROW < WINDOW_ROWS * queries.n * queries.train_bytes
 
 
 cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t panel) noexcept nogil:
@@ -732,6 +796,8 @@ cdef void write_panel(const Rows *train, const Queries *queries, Py_ssize_t pane
 # ---------------------------------------------------------------------------------------------
 # What Python sees.
 
+# Every panel's rows divide it.
+MOST_PANEL_ROWS = MAX_PANEL_ROWS
 SCORE_DTYPES = [np.int32, np.float32, np.float64]
 ELEMENTS = {np.dtype(np.uint8): U8, np.dtype(np.float32): F32, np.dtype(np.float64): F64}
 METRICS = {"l1": L1, "l2": L2, "dot": DOT}
@@ -904,14 +970,22 @@ cdef class QueryBlock:
         The result, filled in place; None for a block that only writes distance matrices.
     caps : ndarray (n,) of float64 or None
         Distances (squared, under L2) beyond which rows are not wanted.
+    resume : bool, default False
+        Whether `distances` and `indices` are what another block of the same queries left there.
     """
 
     cdef Panels panels
     cdef Queries queries
     cdef object memory
+    cdef bint started
+    # (query, row) pairs that the first stage saw; seconds that `search` took.
+    cdef readonly int64_t screened
+    cdef readonly double seconds
+    # Seconds that its queries' codes took: its maker's to say.
+    cdef public double coding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
-                 exact=None, distances=None, indices=None, caps=None):
+                 exact=None, distances=None, indices=None, caps=None, resume=False):
         cdef Rows *rows = &panels.rows
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -944,6 +1018,7 @@ cdef class QueryBlock:
         queries.exact, queries.bytes = NULL, NULL
         if train is not None:
             queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
+            queries.train_bytes = train.itemsize * train.shape[1]
             if exact.dtype == np.uint8:
                 queries.bytes = <uint8_t *>address(exact)
             else:
@@ -959,8 +1034,9 @@ cdef class QueryBlock:
             queries.k = distances.shape[1]
             queries.distances = <double *>address(distances)
             queries.indices = <int64_t *>address(indices)
-            distances[:] = INFINITY
-            indices[:] = INT64_MAX
+            if not resume:
+                distances[:] = INFINITY
+                indices[:] = INT64_MAX
             doubles[2][:] = INFINITY if caps is None else caps
             for query in range(queries.n):
                 set_threshold(rows, queries, query)
@@ -975,14 +1051,38 @@ cdef class QueryBlock:
         """(query, row) pairs whose distance was computed a second time, exactly."""
         return self.queries.refined
 
-    def search(self, Py_ssize_t first, Py_ssize_t last):
-        """Bring the best rows up to date with panels first..last-1, in increasing order."""
+    @property
+    def stage_seconds(self):
+        """What each stage had of `seconds`, and last the refine: estimated from some panels."""
+        ticks = [self.queries.ticks[stage] for stage in range(self.queries.n_stages + 2)]
+        ticks[0] += not any(ticks)  # it was given up before a panel was timed
+        return [self.seconds * tick / sum(ticks) for tick in ticks]
+
+    def search(self, Py_ssize_t first, Py_ssize_t last, bint give_up=False):
+        """Bring the best rows up to date with panels first..last-1, in increasing order.
+
+        Returns `last`, or, with `give_up`, after how many panels the cascade had ceased to pay:
+        a whole number of the largest panels.
+        """
         cdef Py_ssize_t panel
         cdef Rows *train = &self.panels.rows
+        began = perf_counter()
+        # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
+        cdef Py_ssize_t every = min(64, max(1, self.panels.n_panels // 16))
+        if not self.started:
+            self.started = True
+            self.queries.first_row = first * train.tile.rows
         with nogil:
             for panel in range(first, last):
                 prefetch_rows(train, &self.queries, panel + 1)
-                search_panel(train, &self.queries, panel)
+                search_panel(train, &self.queries, panel, panel % every == every // 2)
+                if give_up and not pays(train, &self.queries, panel):
+                    last = panel + 1
+                    break
+        rows = min(last * train.tile.rows, train.n_rows) - first * train.tile.rows
+        self.screened += self.queries.n * rows
+        self.seconds += perf_counter() - began
+        return last
 
     def merge(self, QueryBlock other):
         """Take in the best rows of a block of the same queries that saw other panels."""
@@ -1054,3 +1154,42 @@ def group_sums(rows, order, ends, signs, out):
                 sums[g] = total
             row += width
             sums += groups
+
+
+def mix(rows, order, signs, Py_ssize_t block, out):
+    """Rounds of: permute, change signs, and take the Hadamard transform of every block.
+
+    rows : ndarray (n, width) of float32; order, signs : (rounds, padded) of int64 and float32,
+    with padded >= width a multiple of block, a power of two; out : (n, padded) of float64; all
+    C-contiguous.
+    """
+    scratch = aligned(2 * out.shape[1], np.float32)
+    cdef const float *row = <float *>address(rows)
+    cdef const int64_t *place
+    cdef const float *sign
+    cdef double *result = <double *>address(out)
+    cdef float *now = <float *>address(scratch)
+    cdef float *after
+    cdef Py_ssize_t n = len(rows), width = rows.shape[1], padded = out.shape[1]
+    cdef Py_ssize_t rounds = len(order), i, j, turn
+    cdef const int64_t *first_place = <int64_t *>address(order)
+    cdef const float *first_sign = <float *>address(signs)
+    with nogil:
+        for i in range(n):
+            memcpy(now, row, width * sizeof(float))
+            memset(now + width, 0, (padded - width) * sizeof(float))
+            place, sign = first_place, first_sign
+            for turn in range(rounds):
+                after = now + padded if turn % 2 == 0 else now - padded
+                for j in range(padded):
+                    after[j] = sign[j] * now[place[j]]
+                for j in range(padded // block):
+                    kernels.hadamard(block, after + j * block)
+                now = after
+                place += padded
+                sign += padded
+            for j in range(padded):
+                result[j] = now[j]
+            now -= padded if rounds % 2 else 0
+            row += width
+            result += padded

@@ -8,7 +8,6 @@ which screens, refines and keeps the best k with the GIL released.
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -68,15 +67,20 @@ class Index:
         The training rows.
     cascade : str
         Which screens are used, in words.
+    reason : str
+        Why these: what they took on the sample, beside the runner-up and the direct screen.
     costs_ : dict of str to float
         What was tried to choose them: microseconds a query on one thread.
     nbytes : int
         Bytes held besides the training rows. Direct: as many again, and 4 to 8 a row. With
         screens: a few times the width of their codes, a row.
     stats_ : dict
-        What the last finished search did: ``rows_screened`` (pairs of a query and a row),
+        ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
+        ``rows_screened`` (pairs of a query and a row),
         ``survivors`` (of them, after each stage), ``rows_refined`` (distances computed exactly
-        for them; none where the scores are the distances), ``seconds``.
+        for them; none where the scores are the distances), ``rows_given_up`` (left to the direct
+        screen where the cascade did not pay), ``seconds``, and ``stage_seconds`` (of all threads
+        together; the stages' shares are estimated from some of the panels).
 
     Raises
     ------
@@ -110,11 +114,11 @@ class Index:
             )
         self.metric = metric_name(metric)
         self.screen = screen
-        self.stats_: dict[str, float] = {}
         n_threads = thread_count(n_jobs)
         self.train = as_matrix(train, "train")
         cascade, self.costs_ = choose_cascade(self.train, self.metric, screen, n_threads)
         self._searcher = Searcher(self.train, self.metric, cascade, n_threads)
+        self.stats_ = self._choice()
 
     @property
     def nbytes(self) -> int:
@@ -124,8 +128,24 @@ class Index:
     @property
     def cascade(self) -> str:
         """Which screens are used, in words."""
-        cascade = self._searcher.cascade
-        return "direct" if cascade is None else cascade.name
+        return self._searcher.name
+
+    @property
+    def reason(self) -> str:
+        """Why these screens: what they and the direct one took on a sample, or what was said."""
+        if not self.costs_:
+            return "as asked" if self.screen == "direct" else "too small for any other to pay"
+        others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
+        if not others:
+            return "no other fits these rows"
+        runner_up = min(others, key=others.get)
+        shown = [name for name in dict.fromkeys([runner_up, "direct"]) if name in others]
+        return f"{self.costs_[self.cascade]:.3g} us a query on a sample; " + ", ".join(
+            f"{name} {others[name]:.3g}" for name in shown
+        )
+
+    def _choice(self) -> dict:
+        return {"cascade": self.cascade, "reason": self.reason, "costs": self.costs_}
 
     def __len__(self) -> int:
         return len(self.train)
@@ -134,7 +154,8 @@ class Index:
         n_rows, width = self.train.shape
         return (
             f"Index({n_rows:,} rows x {width:,} {self.train.dtype}, metric={self.metric!r}, "
-            f"screen={self.cascade!r}, cpu={cpu_level()!r}, {self.nbytes / 2**20:.1f} MiB of codes)"
+            f"screen={self.cascade!r} ({self.reason}), cpu={cpu_level()!r}, "
+            f"{self.nbytes / 2**20:.1f} MiB of codes)"
         )
 
     def append(self, rows, *, n_jobs: int | None = None) -> "Index":
@@ -206,28 +227,32 @@ class Index:
         queries = as_matrix(queries, "queries")
         check_width(queries, self.train)
         k = as_k(k, len(self))
-        searcher, n_threads = self._searcher, thread_count(n_jobs)
-        n_panels, width = searcher.panels.n_panels, queries.shape[1]
+        searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
+        width = queries.shape[1]
         parts, n_splits = _plan(
-            len(queries), searcher.panels, n_threads, width, result_bytes=k * 16
+            len(queries), searcher.panels, n_threads, width, k * 16, searcher.panels_together
         )
         # Where rows are split, each split has a result of its own; the first is the one returned.
         distances = [np.empty((len(queries), k)) for _ in range(n_splits)]
         indices = [np.empty((len(queries), k), np.int64) for _ in range(n_splits)]
-        counts, unmerged, lock = Counter(), {}, threading.Lock()
+        tally, unmerged, lock = _Tally(), {}, threading.Lock()
 
         def run(part: _Part) -> Iterator[None]:
             rows, split = part.queries, part.split
-            block = searcher.block(queries[rows], distances[split][rows], indices[split][rows])
-            for first, last in part.steps:
-                block.search(first, last)
+            shown, blocks = 0, []
+            for block, done in searcher.search(
+                queries[rows], distances[split][rows], indices[split][rows], part.steps
+            ):
+                if block not in blocks:
+                    blocks.append(block)
                 with lock:
-                    advance((rows.stop - rows.start) * (last - first) / n_panels)
+                    advance((rows.stop - rows.start) * (done - shown) / len(self))
+                shown = done
                 yield
             if n_splits == 1:
                 block.finish()
             with lock:
-                counts.update({**dict(enumerate(block.survivors)), "refined": block.refined})
+                tally.add(blocks)
                 if n_splits > 1:
                     unmerged[rows.start, split] = block
 
@@ -238,11 +263,10 @@ class Index:
                 unmerged[start, 0].merge(unmerged[start, split])
             unmerged[start, 0].finish()
 
-        refined = counts.pop("refined")
         self.stats_ = {
+            **self._choice(),
             "rows_screened": len(queries) * len(self),
-            "survivors": [count for _, count in sorted(counts.items())],
-            "rows_refined": refined,
+            **tally.stats(),
             "seconds": time.perf_counter() - started,
         }
         return distances[0], indices[0]
@@ -293,9 +317,9 @@ def load_index(
     about, train, cascade, codes = storage.load(path, mmap, verify)
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
-    index.stats_, index.train = {}, train
-    n_threads = thread_count(n_jobs)
+    index.train, n_threads = train, thread_count(n_jobs)
     index._searcher = Searcher(train, index.metric, cascade, n_threads, codes)
+    index.stats_ = index._choice()
     return index
 
 
@@ -389,6 +413,45 @@ def _squares_fit(*arrays: np.ndarray) -> bool:
     return SMALLEST_SQUARED < largest < LARGEST_SQUARED
 
 
+class _Tally:
+    """What the blocks of a search did, added up."""
+
+    def __init__(self) -> None:
+        self.survivors: list[int] = []
+        self.stage_seconds: list[float] = []
+        self.refined = self.given_up = 0
+        self.coding = self.direct = 0.0
+
+    def add(self, blocks: "list[_core.QueryBlock]") -> None:
+        """Take in one part's blocks: the one it began with, and the direct one it may end with."""
+        first, *others = blocks
+        empty = [0] * (len(first.survivors) + 1)
+        self.survivors = _added(self.survivors or empty[:-1], first.survivors)
+        self.stage_seconds = _added(self.stage_seconds or empty, first.stage_seconds)
+        self.refined += sum(block.refined for block in blocks)
+        self.given_up += sum(block.screened for block in others)
+        self.direct += sum(block.seconds for block in others)
+        self.coding += sum(block.coding_seconds for block in blocks)
+
+    def stats(self) -> dict:
+        *stages, refine = self.stage_seconds
+        return {
+            "survivors": self.survivors,
+            "rows_refined": self.refined,
+            "rows_given_up": self.given_up,
+            "stage_seconds": {
+                "coding": self.coding,
+                **{f"stage {place}": one for place, one in enumerate(stages, start=1)},
+                "refine": refine,
+                "direct": self.direct,
+            },
+        }
+
+
+def _added(left: list, right: list) -> list:
+    return [a + b for a, b in zip(left, right, strict=True)]
+
+
 class _Part(NamedTuple):
     """Work for one thread: a block of queries against one of the splits of the rows."""
 
@@ -398,19 +461,25 @@ class _Part(NamedTuple):
 
 
 def _plan(
-    n_queries: int, panels: _core.Panels, n_threads: int, width: int, result_bytes: int = 0
+    n_queries: int,
+    panels: _core.Panels,
+    n_threads: int,
+    width: int,
+    result_bytes: int = 0,
+    together: int = 1,
 ) -> tuple[list[_Part], int]:
     """Cut a search into parts, one after another for each of its threads.
 
     Many queries are split over queries, into blocks that fit the L2 cache. Few, over rows: each
-    thread takes all queries and a share of the panels (unless the partial results, of
-    `result_bytes` a query, would be too large).
+    thread takes all queries and a share of the panels, `together` of which are never parted
+    (unless the partial results, of `result_bytes` a query, would be too large).
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
     if n_queries * panels.n_rows * panels.width < THREAD_PAIRS:
         n_threads = 1
     few = n_queries < n_threads * tile
-    n_splits = min(n_threads, n_panels) if few else 1
+    n_units = -(-n_panels // together)
+    n_splits = min(n_threads, n_units) if few else 1
     if n_splits * n_queries * result_bytes > PARTIAL_BYTES:
         n_splits = 1
     size = min(
@@ -426,7 +495,8 @@ def _plan(
     step = max(1, STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * width))
     parts = []
     for split in range(n_splits):
-        steps = _ranges(split * n_panels // n_splits, (split + 1) * n_panels // n_splits, step)
+        start, stop = (n_units * place // n_splits * together for place in (split, split + 1))
+        steps = _ranges(start, min(stop, n_panels), step)
         for first, last in _ranges(0, n_queries, size):
             parts.append(_Part(slice(first, last), split, steps))
     return parts, n_splits

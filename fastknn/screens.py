@@ -28,7 +28,7 @@ SAD - ceil(error_x / scale) <= floor(T / scale).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +48,12 @@ PRODUCT_DEPTH = 256
 LARGEST, SMALLEST = 1e15, 1e-15
 # Scale of a row of zeros: what multiplies it vanishes beside the distances of any coded data.
 NO_SCALE = 1e-30
-# Wider data are not rounded at full length: the random rotation would cost more than it saves.
-WIDEST_ROTATION = 1024
+# Up to this width rows are mixed by a random rotation, above it by a Hadamard transform.
+WIDEST_ROTATION = 256
+# How much wider its blocks may make them.
+PADDING = 1 / 16
+# Wider codes are not made: their inner products stay within an int32 (kernels.h).
+WIDEST_CODES = 32768
 # Features are clustered by all their correlations: 200 MB at this width.
 WIDEST_CLUSTERING = 5000
 U32, U64 = 2.0**-24, 2.0**-53
@@ -64,11 +68,15 @@ class Product:
 
     def __init__(self, matrix: np.ndarray) -> None:
         self.matrix = np.ascontiguousarray(matrix)
-        self._pack()
-
-    def _pack(self) -> None:
+        self.width = self.matrix.shape[1]
+        self._squares = np.einsum("ij,ij->j", self.matrix, self.matrix, dtype=np.float64)
         self._panels = _core.Panels(np.ascontiguousarray(self.matrix.T), "dot")
         self._panels.pack(0, self._panels.n_panels)
+
+    def loss(self, columns: slice = slice(None)) -> float:
+        """How far results may be off, as a share of the row's length: Cauchy on the above."""
+        depth = min(PRODUCT_DEPTH, len(self.matrix))
+        return 1.01 * (depth + 4) * U32 * float(np.sqrt(self._squares[columns].sum()))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         rows = np.ascontiguousarray(rows, self.matrix.dtype)
@@ -76,24 +84,60 @@ class Product:
         _core.QueryBlock(self._panels, rows).write_distances(out, 0, self._panels.n_panels)
         return out
 
-    def __getstate__(self) -> np.ndarray:
-        return self.matrix  # packed again where it arrives, for that processor
+    def __reduce__(self) -> tuple:
+        return Product, (self.matrix,)  # packed again where it arrives, for that processor
 
-    def __setstate__(self, matrix: np.ndarray) -> None:
-        self.matrix = matrix
-        self._pack()
+
+class Hadamard(NamedTuple):
+    """Rounds of a permutation, signs and Hadamard transforms of blocks, padded with zeros.
+
+    Each of them keeps lengths, but for the scale, which `signs` holds: at most 2**(-levels / 2).
+    float32 is off by a factor 1 + u for each sum and for the sign, and so, since lengths are
+    kept on the way, by at most rounds (levels + 1) u of the row's length.
+    """
+
+    order: np.ndarray  # (rounds, padded) int64
+    signs: np.ndarray  # (rounds, padded) float32
+    block: int
+
+    @classmethod
+    def random(cls, width: int, generator: np.random.Generator) -> "Hadamard":
+        """The largest blocks that the padding allows, and a second round if there are several."""
+        block = 8
+        while -(-width // (2 * block)) * 2 * block <= width * (1 + PADDING):
+            block *= 2
+        padded = -(-width // block) * block
+        rounds = 1 if padded == block else 2
+        order = np.array([generator.permutation(padded) for _ in range(rounds)])
+        scale = np.nextafter(np.float32(block**-0.5), np.float32(0))
+        signs = generator.choice([-scale, scale], size=order.shape).astype(np.float32)
+        return cls(order, signs, block)
+
+    @property
+    def width(self) -> int:
+        return self.order.shape[1]
+
+    def loss(self) -> float:
+        """How far results may be off, as a share of the row's length."""
+        return 1.01 * len(self.order) * (self.block.bit_length() + 1) * U32
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), self.width))
+        rows = np.ascontiguousarray(rows, np.float32)
+        _core.mix(rows, self.order, self.signs, self.block, out)
+        return out
 
 
 class Head(NamedTuple):
     """What one stage takes of a projection."""
 
-    directions: slice
+    directions: slice | None  # None: all features
     rest: bool  # whether the length of the rest is a coordinate
-    rotation: Product | None  # R', float32
+    mixing: Product | Hadamard
 
     @property
     def width(self) -> int:
-        return self.directions.stop - self.directions.start + self.rest
+        return self.mixing.width
 
 
 Valued = tuple[np.ndarray, np.ndarray]
@@ -101,18 +145,18 @@ Valued = tuple[np.ndarray, np.ndarray]
 
 @dataclass
 class Projection:
-    """L2: coordinates along some directions, the length of the rest, all rotated at random.
+    """L2: coordinates along some directions, the length of the rest, all mixed at random.
 
     z(x) = R (V a, sqrt(|a|**2 - |V a|**2)) with a = x - mean. Proof that it contracts, where the
     spectral norms of V and R are at most one (`shrink`): I - V'V = W'W, so the last coordinate
     is |W a|, and (|W a| - |W b|)**2 <= |W (a - b)|**2, which with |V (a - b)|**2 adds up to
     |a - b|**2. R, which spreads energy evenly so that one scale fits a row, only shrinks.
 
-    Every head takes some of the directions, all of which come from one product.
+    Every head takes some of the directions, all of which come from one product; or z(x) = R a.
     """
 
     mean: np.ndarray  # (width,) float32
-    directions: Product  # V', float32
+    directions: Product | None  # V', float32
     heads: list[Head]
 
     metric = "l2"
@@ -121,18 +165,22 @@ class Projection:
     def widths(self) -> list[int]:
         return [head.width for head in self.heads]
 
+    @property
+    def n_directions(self) -> int:
+        return 0 if self.directions is None else self.directions.width
+
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
         """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
         centred = _minus(rows, self.mean)
-        along = self.directions(centred)
+        along = None if self.directions is None else self.directions(centred)
         length = np.sqrt(np.einsum("ij,ij->i", centred, centred, dtype=np.float64))
         length *= 1 + 4 * U32  # centred is rounded
-        depth = min(PRODUCT_DEPTH, rows.shape[1])
         for head in self.heads:
-            # Coordinates are off by (depth + 4) u |a| |v|: Cauchy on Product's bound.
-            norm = np.linalg.norm(self.directions.matrix[:, head.directions])
-            off = 1.01 * (depth + 4) * U32 * norm * length
-            values = along[:, head.directions]
+            if head.directions is None:
+                values, off = centred, 4 * U32 * length
+            else:
+                values = along[:, head.directions]
+                off = (self.directions.loss(head.directions) + 4 * U32) * length
             if head.rest:
                 square = np.maximum(length**2 - np.einsum("ij,ij->i", values, values), 0)
                 rest = np.sqrt(square)
@@ -140,11 +188,9 @@ class Projection:
                 # |sqrt(s + d) - sqrt(s)| <= min(sqrt(|d|), |d| / sqrt(s))
                 miss = 16 * U32 * length**2 + 2 * off * length + off**2
                 off = off + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
-            if head.rotation is not None:
-                # The same bound; |z| is at most the length, but for what was off before.
-                values = head.rotation(values)
-                turned = 1.01 * (min(PRODUCT_DEPTH, head.width) + 4) * U32 * head.width**0.5
-                off = off + turned * (length + off)
+            # |z| is at most the length, but for what was off before.
+            values = head.mixing(values)
+            off = off + head.mixing.loss() * (length + off)
             yield values, off + 4 * (head.width + PRODUCT_DEPTH) * U64 * head.width * length
 
 
@@ -169,6 +215,7 @@ class GroupSums:
     heads: list[Groups | None]  # None: every feature by itself
 
     metric = "l1"
+    n_directions = 0
 
     @property
     def widths(self) -> list[int]:
@@ -236,7 +283,8 @@ def principal_directions(
 class FeatureTree:
     """Features clustered by 1 - |correlation| (average linkage), from a sample of centred rows."""
 
-    deviation: np.ndarray
+    order: np.ndarray  # features in the order of the leaves: every subtree is a range of it
+    mass: np.ndarray  # sum of the deviations of the leaves before each
     correlation: np.ndarray
     root: "object"  # scipy.cluster.hierarchy.ClusterNode
 
@@ -248,7 +296,10 @@ class FeatureTree:
         standard = centred / np.where(deviation > 0, deviation, 1)
         correlation = np.clip((standard.T @ standard) / len(centred), -1, 1)
         distances = 1 - np.abs(correlation[np.triu_indices(len(correlation), 1)])
-        return cls(deviation, correlation, to_tree(linkage(distances, "average")))
+        root = to_tree(linkage(distances, "average"))
+        order = np.array(root.pre_order(), np.int64)
+        mass = np.concatenate([[0], np.cumsum(deviation[order], dtype=np.float64)])
+        return cls(order, mass, correlation, root)
 
     def groups(self, largest: float) -> Groups:
         """Groups whose deviations add up to at most `largest` average ones.
@@ -257,30 +308,23 @@ class FeatureTree:
         within the limit; then neighbours in the tree that fit together, so that features that
         hardly vary, whatever they correlate with, do not have a group each.
         """
-        limit = largest * self.deviation.mean()
-        found, waiting = [], [self.root]
+        limit = largest * self.mass[-1] / len(self.order)
+        starts, waiting = [], [(self.root, 0)]
         while waiting:
-            node = waiting.pop()
-            members = node.pre_order()
-            if node.count == 1 or self.deviation[members].sum() <= limit:
-                found.append(members)
+            node, start = waiting.pop()
+            if node.count == 1 or self.mass[start + node.count] - self.mass[start] <= limit:
+                starts.append(start)
             else:
-                waiting += [node.right, node.left]
-        groups, mass = [], np.inf
-        for members in found:
-            more = self.deviation[members].sum()
-            if mass + more <= limit:
-                groups[-1] += members
-                mass += more
-            else:
-                groups.append(list(members))
-                mass = more
-        signs = [np.where(self.correlation[group, group[0]] < 0, -1, 1) for group in groups]
-        return Groups(
-            np.concatenate(groups).astype(np.int64),
-            np.cumsum([len(group) for group in groups], dtype=np.int64),
-            np.concatenate(signs).astype(np.float32),
-        )
+                waiting += [(node.right, start + node.left.count), (node.left, start)]
+        first, ends = 0, []
+        for start, end in zip(starts, [*starts[1:], len(self.order)], strict=True):
+            if start > first and self.mass[end] - self.mass[first] > limit:
+                ends.append(start)
+                first = start
+        ends = np.array([*ends, len(self.order)], np.int64)
+        leaders = np.repeat(self.order[[0, *ends[:-1]]], np.diff(ends, prepend=0))
+        signs = np.where(self.correlation[self.order, leaders] < 0, -1, 1).astype(np.float32)
+        return Groups(self.order, ends, signs)
 
 
 # --- Rounding ---------------------------------------------------------------------------------
@@ -328,7 +372,7 @@ class Cascade:
 
     name: str
     contraction: Projection | GroupSums
-    scales: list[float]  # L1: of all codes of a stage
+    scales: list[float | None]  # of all codes of a stage (L1); None: each has its own (L2)
 
     def encode(self, rows: np.ndarray) -> list[Coded]:
         """Codes, scales and errors (float64) of some rows; by stage."""
@@ -346,13 +390,10 @@ class Cascade:
         outside = ~(np.abs(rows).max(axis=1) < LARGEST) if rows.dtype.kind == "f" else False
         if np.any(outside):
             rows = np.where(outside[:, None], self.contraction.mean, rows)
-        stages = self.contraction.values(rows)
-        if self.contraction.metric == "l2":
-            coded = [round_l2(*stage) for stage in stages]
-        else:
-            coded = [
-                round_l1(*stage, scale) for stage, scale in zip(stages, self.scales, strict=True)
-            ]
+        coded = [
+            round_l2(*stage) if scale is None else round_l1(*stage, scale)
+            for stage, scale in zip(self.contraction.values(rows), self.scales, strict=True)
+        ]
         return [
             (_widened(codes, width), scale, np.where(outside, np.inf, error))
             for (codes, scale, error), width in zip(coded, self.widths, strict=True)
@@ -381,6 +422,36 @@ class Cascade:
             _core.CodeRows(codes[stage], metric, scale[stage], error[stage])
             for stage in range(len(widths))
         ]
+
+
+def code_for_all(
+    cascades: list[Cascade], rows: np.ndarray, n_threads: int
+) -> "list[list[_core.CodeRows]]":
+    """Codes of the same rows for several cascades of one metric, as `code_rows` has them.
+
+    Heads that they share are coded once: by a cascade of all heads there are.
+    """
+    if not cascades:
+        return []
+    most = max((cascade.contraction for cascade in cascades), key=lambda one: one.n_directions)
+    heads = {
+        id(head): (head, scale)
+        for cascade in cascades
+        for head, scale in zip(cascade.contraction.heads, cascade.scales, strict=True)
+    }
+    every = [head for head, _ in heads.values()]
+    union = Cascade("all", replace(most, heads=every), [scale for _, scale in heads.values()])
+    coded = dict(zip(heads, union.code_rows(rows, n_threads), strict=True))
+
+    def codes(cascade: Cascade) -> "list[_core.CodeRows]":
+        first, *later = [coded[id(head)] for head in cascade.contraction.heads]
+        narrow = np.ascontiguousarray(first.codes[:, : cascade.widths[0]])
+        return [
+            _core.CodeRows(narrow, cascade.contraction.metric, first.scale, first.error),
+            *later,
+        ]
+
+    return [codes(cascade) for cascade in cascades]
 
 
 def _widened(codes: np.ndarray, width: int) -> np.ndarray:
@@ -416,7 +487,7 @@ def candidates(train: np.ndarray, metric: str, screen: str, seed: int = 0) -> It
     places = np.sort(generator.choice(len(train), min(len(train), SAMPLE_ROWS), replace=False))
     sample = train[places]
     largest = max(abs(float(sample.min())), abs(float(sample.max())))
-    if not SMALLEST < largest < LARGEST:
+    if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
         return
     make = _candidates_l2 if metric == "l2" else _candidates_l1
     yield from make(sample, screen, train.dtype != np.uint8, generator)
@@ -427,27 +498,31 @@ def _candidates_l2(
 ) -> Iterator[Cascade]:
     width = sample.shape[1]
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-    full = np.empty((width, 0), np.float32)
-    if width <= WIDEST_ROTATION and (floats or screen == "rounded"):
-        full = random_rotation(width, generator)
+    full = []
+    if floats or screen == "rounded":
+        full = [Head(None, False, _mixing(width, generator))]
         if screen in ("auto", "rounded"):
-            heads = [Head(slice(0, width), False, None)]
-            yield Cascade("rounded", Projection(mean, Product(full), heads), [])
+            yield Cascade("rounded", Projection(mean, None, full), [None])
     plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
     if not plans or screen not in ("auto", "projected"):
         return
     most = max(plan[-1] for plan in plans)
     principal = shrink(principal_directions(_minus(sample, mean), most, generator))
-    rotations = {
-        n: Product(random_rotation(n + 1, generator)) for n in sorted({n for p in plans for n in p})
+    projected = {
+        n: Head(slice(0, n), True, Product(random_rotation(n + 1, generator)))
+        for n in sorted({n for plan in plans for n in plan})
     }
     for plan in plans:
-        heads = [Head(slice(0, n), True, rotations[n]) for n in plan]
-        if full.size:
-            heads.append(Head(slice(plan[-1], plan[-1] + width), False, None))
-        product = Product(np.hstack([principal[:, : plan[-1]], full]))
+        heads = [projected[n] for n in plan] + full
+        product = Product(principal[:, : plan[-1]])
         name = "projected to " + ", then ".join(str(head.width) for head in heads)
-        yield Cascade(name, Projection(mean, product, heads), [])
+        yield Cascade(name, Projection(mean, product, heads), [None] * len(heads))
+
+
+def _mixing(width: int, generator: np.random.Generator) -> Product | Hadamard:
+    if width <= WIDEST_ROTATION:
+        return Product(random_rotation(width, generator))
+    return Hadamard.random(width, generator)
 
 
 def _candidates_l1(

@@ -1,17 +1,24 @@
 """Rows made ready for one cascade, and the choice among cascades by measurement."""
 
+import os
+import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
 from fastknn import _core
 from fastknn._threads import for_each, thread_count
-from fastknn.screens import Cascade, candidates
+from fastknn.screens import Cascade, candidates, code_for_all
 
 # The sample on which cascades are tried.
 TRIED_ROWS, TRIED_QUERIES, TRIED_K = 8192, 256, 10
+# Tries of each, and then of those whose cost is this near to the best.
+FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
 # Training sets of fewer elements are searched directly: a query takes some ten microseconds.
 SMALL_ELEMENTS = 1 << 19
+# Rows for each neighbour wanted, below which no screen pays: it keeps all the first ones.
+ROWS_PER_NEIGHBOR = 16
 # Bytes of rows that are packed at a time where only a few queries ask.
 CHUNK_BYTES = 64 << 20
 
@@ -38,6 +45,7 @@ class Searcher:
         codes: "list[_core.CodeRows] | None" = None,
     ) -> None:
         self.train, self.metric, self.cascade = train, metric, cascade
+        self.n_threads, self._direct = n_threads, None
         self.codes = []
         if cascade is None:
             self.panels = _core.Panels(train, metric)
@@ -58,9 +66,71 @@ class Searcher:
         return Searcher, (self.train, self.metric, self.cascade, thread_count(None), self.codes)
 
     @property
+    def name(self) -> str:
+        """Its screens, in words."""
+        return "direct" if self.cascade is None else self.cascade.name
+
+    @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        return self.panels.nbytes + sum(codes.nbytes for codes in self.codes)
+        direct = 0 if self._direct is None else self._direct.nbytes
+        return self.panels.nbytes + sum(codes.nbytes for codes in self.codes) + direct
+
+    @property
+    def panels_together(self) -> int:
+        """Panels that one thread should have: where they end, a panel of any kind may begin."""
+        if self.cascade is None:
+            return 1
+        return max(1, _core.MOST_PANEL_ROWS // self.panels.panel_rows)
+
+    @property
+    def may_give_up(self) -> bool:
+        """Whether there is a direct screen to fall back to: not where rows stay on disk."""
+        return self.cascade is not None and not _on_disk(self.train)
+
+    def direct(self) -> "Searcher":
+        """The same rows for the direct screen: packed when first asked for, and kept."""
+        with _fallback.lock:
+            if self._direct is None:
+                self._direct = Searcher(self.train, self.metric, None, self.n_threads)
+            return self._direct
+
+    def suited(self, k: int) -> "Searcher":
+        """Who should search for k neighbours: this one, or the direct one for very many."""
+        many = k * ROWS_PER_NEIGHBOR > len(self.train)
+        return self.direct() if many and self.may_give_up else self
+
+    def search(
+        self,
+        queries: np.ndarray,
+        distances: np.ndarray,
+        indices: np.ndarray,
+        steps: list[tuple[int, int]],
+    ) -> Iterator[tuple[_core.QueryBlock, int]]:
+        """Search ranges of panels, step by step: yields the block at work, and rows done so far.
+
+        Where the cascade turns out not to pay for these queries, the direct screen takes over
+        with the rows that are left. Then at most some thousand rows cost more than directly.
+        """
+        block = self.block(queries, distances, indices)
+        start = steps[0][0] * self.panels.panel_rows
+        stop = min(steps[-1][1] * self.panels.panel_rows, len(self.train))
+        reached = start
+        for first, last in steps:
+            panel = block.search(first, last, self.may_give_up)
+            reached = min(panel * self.panels.panel_rows, stop)
+            yield block, reached - start
+            if panel < last:
+                break
+        if reached < stop:
+            other = self.direct()
+            block = other.block(queries, distances, indices, resume=True)
+            rows = other.panels.panel_rows
+            wide = max(1, (steps[0][1] - steps[0][0]) * self.panels.panel_rows // rows)
+            last = -(-stop // rows)
+            for first in range(reached // rows, last, wide):
+                block.search(first, min(first + wide, last))
+                yield block, min((first + wide) * rows, stop) - start
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
         """The same over `train`, which begins with the rows that are here already.
@@ -88,15 +158,27 @@ class Searcher:
         distances: np.ndarray,
         indices: np.ndarray,
         caps: np.ndarray | None = None,
+        resume: bool = False,
     ) -> _core.QueryBlock:
         """Some queries, coded and packed; what they find goes to `distances` and `indices`."""
-        result = {"distances": distances, "indices": indices, "caps": caps}
+        began = time.perf_counter()
+        block = _core.QueryBlock(
+            self.panels,
+            **self._coded(queries),
+            distances=distances,
+            indices=indices,
+            caps=caps,
+            resume=resume,
+        )
+        block.coding_seconds = time.perf_counter() - began
+        return block
+
+    def _coded(self, queries: np.ndarray) -> dict:
+        """What the stages and the refine compare, as `_core.QueryBlock` takes it."""
         if self.cascade is None:
             codes, exact, errors = encode_directly(queries, self.train.dtype, self.metric)
             train = None if exact is None else self.train
-            return _core.QueryBlock(
-                self.panels, codes, errors=errors, train=train, exact=exact, **result
-            )
+            return {"codes": codes, "errors": errors, "train": train, "exact": exact}
         (codes, scale, error), *later = self.cascade.encode(queries)
         stages = [
             (train, _core.CodeRows(coded[0], self.metric, coded[1], coded[2]))
@@ -104,16 +186,35 @@ class Searcher:
         ]
         bytes_only = queries.dtype == self.train.dtype == np.uint8
         exact = np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
-        return _core.QueryBlock(
-            self.panels,
-            codes,
-            errors=error,
-            scale=scale,
-            stages=stages,
-            train=self.train,
-            exact=exact,
-            **result,
-        )
+        return {
+            "codes": codes,
+            "errors": error,
+            "scale": scale,
+            "stages": stages,
+            "train": self.train,
+            "exact": exact,
+        }
+
+
+class _Fallback:
+    """The lock under which a direct screen is packed: two threads at once would pack two."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_fallback = _Fallback()
+if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
+    os.register_at_fork(after_in_child=_fallback.__init__)
+
+
+def _on_disk(array: np.ndarray) -> bool:
+    """Whether an array is a view of a memory-mapped file."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False
 
 
 def encode_directly(
@@ -157,7 +258,7 @@ def choose_cascade(
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
     k-th distance among *all* rows, so that the share of survivors is that of a whole search.
-    Costs are microseconds a query on one thread, extrapolated to all rows.
+    Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`).
     """
     if screen == "direct" or (screen == "auto" and train.size < SMALL_ELEMENTS):
         return None, {}
@@ -165,14 +266,24 @@ def choose_cascade(
     queries = np.ascontiguousarray(train[_places(generator, train, TRIED_QUERIES)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
     caps = _kth_distances(queries, train, metric, min(TRIED_K, len(train)), n_threads)
-    tried = {"direct": (None, _cost(Searcher(rows, metric, None, n_threads), queries, caps, train))}
-    for cascade in candidates(train, metric, screen):
-        searcher = Searcher(rows, metric, cascade, n_threads)
-        tried[cascade.name] = (cascade, _cost(searcher, queries, caps, train))
-    costs = {name: cost for name, (_, cost) in tried.items()}
-    if screen != "auto" and len(tried) > 1:
-        del tried["direct"]
-    return min(tried.values(), key=lambda one: one[1])[0], costs
+    cascades = list(candidates(train, metric, screen))
+    searchers = [Searcher(rows, metric, None, n_threads)] + [
+        Searcher(rows, metric, cascade, n_threads, codes)
+        for cascade, codes in zip(cascades, code_for_all(cascades, rows, n_threads), strict=True)
+    ]
+    trials = {searcher.name: _Trial(searcher, queries, caps, len(train)) for searcher in searchers}
+    for trial in trials.values():
+        trial.run(FIRST_TRIES)
+    # Those near the best take turns: the machine may have been busy with something else before.
+    best = min(trial.cost for trial in trials.values())
+    near = [trial for trial in trials.values() if trial.cost < NEAR * best]
+    for _ in range(TURNS if len(near) > 1 else 0):
+        for trial in near:
+            trial.run(1)
+    costs = {name: trial.cost for name, trial in trials.items()}
+    if screen != "auto" and len(trials) > 1:
+        del trials["direct"]
+    return min(trials.values(), key=lambda trial: trial.cost).searcher.cascade, costs
 
 
 def _places(generator: np.random.Generator, train: np.ndarray, count: int) -> np.ndarray:
@@ -201,17 +312,45 @@ def _kth_distances(
     return best[:, -1]
 
 
-def _cost(searcher: Searcher, queries: np.ndarray, caps: np.ndarray, train: np.ndarray) -> float:
-    """Microseconds a query over all rows, from the best of five tries on the searcher's."""
-    k = min(TRIED_K, len(searcher.train))
-    distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
-    coding, searching = [], []
-    for _ in range(5):
-        started = time.perf_counter()
-        block = searcher.block(queries, distances, indices, caps)
-        coded = time.perf_counter()
-        block.search(0, searcher.panels.n_panels)
-        coding.append(coded - started)
-        searching.append(time.perf_counter() - coded)
-    factor = len(train) / len(searcher.train)
-    return (min(coding) + min(searching) * factor) / len(queries) * 1e6
+class _Trial:
+    """What a searcher of sample rows takes for sample queries.
+
+    Once with the k-th distances that the queries end with, as most of a search goes; and once
+    from nothing, since any screen keeps the first rows: of the i-th, in random order, a share
+    of some k / i, hence of N rows that many more than of n: in all 1 + ln(N / k) times k.
+    """
+
+    def __init__(
+        self, searcher: Searcher, queries: np.ndarray, caps: np.ndarray, n_rows: int
+    ) -> None:
+        self.searcher, self.queries, self.caps, self.n_rows = searcher, queries, caps, n_rows
+        k = min(TRIED_K, len(searcher.train))
+        self.distances = np.empty((len(queries), k))
+        self.indices = np.empty((len(queries), k), np.int64)
+        # Seconds: the least of all tries.
+        self.coding = self.late = self.early = np.inf
+
+    def run(self, tries: int) -> None:
+        for _ in range(tries):
+            self.coding, self.late, whole = self._try(self.caps, self.coding, self.late)
+            if whole:
+                self.coding, self.early, whole = self._try(None, self.coding, self.early)
+            if not whole:
+                break
+
+    def _try(self, caps: np.ndarray | None, coding: float, searching: float):
+        block = self.searcher.block(self.queries, self.distances, self.indices, caps)
+        n_panels = self.searcher.panels.n_panels
+        reached = block.search(0, n_panels, self.searcher.cascade is not None)
+        # One that gave up would have been as slow with the rows that were left.
+        seconds = block.seconds * n_panels / reached
+        return min(coding, block.coding_seconds), min(searching, seconds), reached == n_panels
+
+    @property
+    def cost(self) -> float:
+        """Microseconds a query over all rows, on one thread."""
+        n, k = len(self.searcher.train), self.distances.shape[1]
+        growth = (1 + np.log(self.n_rows / k)) / (1 + np.log(n / k))
+        first = max(0, self.early - self.late) * growth if self.early < np.inf else 0
+        seconds = self.coding + self.late * self.n_rows / n + first
+        return seconds / len(self.queries) * 1e6

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import _core
-from fastknn.screens import Cascade, Groups, GroupSums, Head, Product, Projection
+from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
 
 FORMAT = "fastknn index"
-VERSION = 1
+VERSION = 2
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
 
@@ -147,15 +147,19 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
     heads = []
     for place, head in enumerate(contraction.heads):
         if isinstance(contraction, Projection):
-            if head.rotation is not None:
-                arrays[f"rotation{place}"] = head.rotation.matrix
-            columns = [head.directions.start, head.directions.stop]
+            mixing, columns = head.mixing, head.directions
+            columns = None if columns is None else [columns.start, columns.stop]
             heads.append({"directions": columns, "rest": head.rest})
+            if isinstance(mixing, Hadamard):
+                arrays[f"order{place}"], arrays[f"signs{place}"] = mixing.order, mixing.signs
+                heads[-1]["block"] = mixing.block
+            else:
+                arrays[f"rotation{place}"] = mixing.matrix
         else:
             if head is not None:
                 arrays.update({f"{part}{place}": getattr(head, part) for part in Groups._fields})
             heads.append({"groups": head is not None})
-    if isinstance(contraction, Projection):
+    if isinstance(contraction, Projection) and contraction.directions is not None:
         arrays["directions"] = contraction.directions.matrix
     return {"name": cascade.name, "scales": cascade.scales, "heads": heads}
 
@@ -164,15 +168,21 @@ def _put_together(described: dict, arrays: Arrays) -> Cascade:
     heads = []
     for place, head in enumerate(described["heads"]):
         if "directions" in head:
-            rotation = arrays.get(f"rotation{place}")
-            rotation = None if rotation is None else Product(rotation)
-            heads.append(Head(slice(*head["directions"]), head["rest"], rotation))
+            if "block" in head:
+                mixing = Hadamard(arrays[f"order{place}"], arrays[f"signs{place}"], head["block"])
+            else:
+                mixing = Product(arrays[f"rotation{place}"])
+            columns = head["directions"]
+            columns = None if columns is None else slice(*columns)
+            heads.append(Head(columns, head["rest"], mixing))
         elif head["groups"]:
             heads.append(Groups(*(arrays[f"{part}{place}"] for part in Groups._fields)))
         else:
             heads.append(None)
-    if "directions" in arrays:
-        contraction = Projection(arrays["mean"], Product(arrays["directions"]), heads)
+    if heads and isinstance(heads[0], Head):
+        directions = arrays.get("directions")
+        directions = None if directions is None else Product(directions)
+        contraction = Projection(arrays["mean"], directions, heads)
     else:
         contraction = GroupSums(arrays["mean"], heads)
     return Cascade(described["name"], contraction, described["scales"])

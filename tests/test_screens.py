@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 
 from fastknn import Index, _core, knn, screens, searcher
 from fastknn.reference import reference_distances, reference_knn
-from fastknn.screens import candidates, principal_directions, random_rotation, shrink
+from fastknn.screens import Hadamard, candidates, principal_directions, random_rotation, shrink
 
 METRICS = ["l1", "l2"]
 SCREENS = ["rounded", "projected", "auto"]
@@ -200,6 +200,40 @@ def test_lower_bounds_are_lower_bounds(kind, dtype, metric):
     assert n_stages >= 3 or kind is all_equal
 
 
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize("kind", KINDS)
+def test_hadamard_bounds_are_lower_bounds(kind, dtype, monkeypatch):
+    monkeypatch.setattr(screens, "WIDEST_ROTATION", 0)
+    data, queries = kind(dtype, 300, 43), structured(dtype, 20, 43, seed=6)
+    assert assert_bounds_hold(data, queries, "l2") >= 3 or kind is all_equal
+    for screen in SCREENS:
+        assert_right(Index(data, "l2", screen=screen), queries, 9)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 16, 43, 100, 257, 300, 768, 1000, 2050])
+def test_hadamard_against_its_matrix(width):
+    """Its slow twin: permutations, signs and SciPy's matrix, block by block, in float64."""
+    from scipy.linalg import hadamard
+
+    random = np.random.default_rng(width)
+    mixing = Hadamard.random(width, random)
+    assert width <= mixing.width < max(width + 8, width * (1 + screens.PADDING) + 1)
+    rows = random.normal(size=(20, width)).astype(np.float32)
+    rows[0], rows[1] = 0, np.eye(width, dtype=np.float32)[width // 2]
+    expected = np.pad(rows.astype(float), ((0, 0), (0, mixing.width - width)))
+    for order, signs in zip(mixing.order, mixing.signs, strict=True):
+        blocks = (expected[:, order] * signs).reshape(len(rows), -1, mixing.block)
+        expected = (blocks @ hadamard(mixing.block).astype(float)).reshape(len(rows), -1)
+    length = np.linalg.norm(rows.astype(float), axis=1)
+    assert (np.linalg.norm(expected, axis=1) <= length).all()
+    assert (np.linalg.norm(expected, axis=1) >= length * (1 - 1e-6)).all()
+    off = np.linalg.norm(mixing(rows) - expected, axis=1)
+    assert (off <= mixing.loss() * length).all()
+    assert off.max() > 0 or mixing.block < 16
+    # One huge coordinate is spread: evenly by one round, well enough by two.
+    assert np.abs(mixing(rows)[1]).max() <= 2 * mixing.block**-0.5
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -227,7 +261,7 @@ def measured_exactly(data, metric):
             for x, m in zip(data[row], cascade.contraction.mean, strict=True)
         ]
         if metric == "l2":
-            matrix = cascade.contraction.directions.matrix.astype(float)
+            matrix = cascade.contraction.heads[0].mixing.matrix.astype(float)
             a = [
                 sum(x * Fraction(v) for x, v in zip(a, column, strict=True)) for column in matrix.T
             ]
@@ -300,6 +334,12 @@ def test_auto_says_what_it_chose(monkeypatch):
     assert index.cascade in index.costs_
     assert index.costs_["direct"] > 0
     assert repr(index.cascade) in repr(index)
+    assert f"direct {index.costs_['direct']:.3g}" in repr(index)
+    assert index.stats_ == {
+        "cascade": index.cascade,
+        "reason": index.reason,
+        "costs": index.costs_,
+    }
     assert index.costs_[index.cascade] == min(index.costs_.values())
     monkeypatch.setattr(searcher, "SMALL_ELEMENTS", data.size + 1)
     assert Index(data).cascade == "direct"
@@ -311,6 +351,83 @@ def test_useless_screens_are_not_chosen():
     data = np.eye(600, dtype=np.float32)
     for metric in METRICS:
         assert_right(Index(data, metric), np.zeros((3, 600), np.float32), 5)
+
+
+def screened(data, metric):
+    """An index with a screen, whether or not one pays on such small data."""
+    index = Index(data, metric, screen="direct")
+    *_, cascade = candidates(data, metric, "auto")
+    index._searcher = searcher.Searcher(data, metric, cascade, 2)
+    return index
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("n_queries", [1, 2, 50])
+def test_a_useless_screen_gives_way_to_the_direct_one(dtype, metric, n_queries, n_jobs):
+    """In the middle of a search, wherever the rows are split, and with ties across the change."""
+    data = structured(dtype, 3001, 40)
+    data[1000:] = data[np.random.default_rng(8).integers(0, 1000, 2001)]
+    useless = screened(data, metric)._searcher
+    codes = [
+        _core.CodeRows(rows.codes, metric, rows.scale, np.full(len(data), np.inf, np.float32))
+        for rows in useless.codes
+    ]
+    for moved in (0, 0.25):
+        queries = structured(dtype, n_queries, 40, seed=5)
+        queries = queries + moved if moved else queries
+        index, seen = Index(data, metric, screen="direct"), []
+        index._searcher = searcher.Searcher(data, metric, useless.cascade, 2, codes)
+
+        class Seen:
+            def update(self, n, seen=seen):
+                seen.append(n)
+
+        found = index.search(queries, 7, n_jobs=n_jobs, progress=Seen())
+        expected = reference_knn(queries, data, 7, metric)
+        assert_array_equal(found[0], expected[0])
+        assert_array_equal(found[1], expected[1])
+        assert sum(seen) == pytest.approx(n_queries)
+        assert index.stats_["rows_given_up"] >= n_queries * 1000
+        kept = index.stats_["survivors"]
+        assert kept == [n_queries * len(data) - index.stats_["rows_given_up"]] * len(kept)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_giving_up_leaves_behind(metric):
+    data = structured(np.float32, 3000, 40)
+    index = screened(data, metric)
+    before = index.nbytes
+    assert_right(index, structured(np.float32, 20, 40, seed=5), 7)
+    assert index.stats_["rows_given_up"] == 0
+    assert index.nbytes == before
+    assert_right(index, np.full((20, 40), 1e6), 7)
+    assert index.stats_["rows_given_up"] >= 20 * 2000
+    assert index.nbytes > before + data.nbytes  # the direct screen stays
+    assert_right(index, structured(np.float32, 20, 40, seed=5), 7)
+    assert index.stats_["rows_given_up"] == 0  # and the cascade is asked again
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_very_many_neighbors_are_searched_directly(metric):
+    index = screened(structured(np.float32, 3000, 40), metric)
+    queries = structured(np.float32, 20, 40, seed=5)
+    for k, stages in ((100, len(index._searcher.codes)), (1000, 1), (3000, 1)):
+        assert_right(index, queries, k)
+        assert len(index.stats_["survivors"]) == stages
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_on_disk_are_never_packed(metric, tmp_path):
+    """A set larger than memory must stay there, however useless its codes."""
+    np.save(tmp_path / "data.npy", structured(np.float32, 3000, 40))
+    index = screened(np.load(tmp_path / "data.npy", mmap_mode="r"), metric)
+    before = index.nbytes
+    assert_right(index, np.full((20, 40), 1e6), 7)
+    assert_right(index, np.full((2, 40), 1e6), 3000)
+    assert index.nbytes == before
+    assert index.stats_["rows_given_up"] == 0
 
 
 @pytest.mark.parametrize("screen", SCREENS)

@@ -450,10 +450,25 @@ def test_memory_maps(tmp_path, dtype, metric, offset):
 @all_dtypes
 def test_stats(dtype, metric):
     index = Index(points(dtype, 5000, 16, 1), metric, screen="direct")
-    assert index.stats_ == {}
+    assert index.stats_ == {"cascade": "direct", "reason": "as asked", "costs": {}}
     index.search(points(dtype, 40, 16, 2), 5)
     stats = index.stats_
-    assert set(stats) == {"rows_screened", "survivors", "rows_refined", "seconds"}
+    assert set(stats) == {
+        *(
+            "cascade",
+            "reason",
+            "costs",
+            "rows_screened",
+            "survivors",
+            "rows_refined",
+            "rows_given_up",
+        ),
+        *("seconds", "stage_seconds"),
+    }
+    assert stats["rows_given_up"] == 0
+    assert set(stats["stage_seconds"]) == {"coding", "stage 1", "refine", "direct"}
+    assert min(stats["stage_seconds"].values()) >= 0
+    assert sum(stats["stage_seconds"].values()) > 0
     assert stats["rows_screened"] == 40 * 5000
     (survivors,) = stats["survivors"]
     assert 40 * 5 <= survivors < 0.02 * 40 * 5000

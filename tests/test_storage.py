@@ -119,10 +119,10 @@ def test_a_later_version_is_refused(saved):
     import zlib
 
     sealed = json.loads((saved / "index.json").read_text())
-    text = sealed["description"].replace('"version": 1', '"version": 2')
+    text = sealed["description"].replace('"version": 2', '"version": 3')
     sealed = {"crc32": zlib.crc32(text.encode()), "description": text}
     (saved / "index.json").write_text(json.dumps(sealed))
-    with pytest.raises(ValueError, match=r"expected fastknn index version 1, found .* version 2"):
+    with pytest.raises(ValueError, match=r"expected fastknn index version 2, found .* version 3"):
         load_index(saved)
 
 

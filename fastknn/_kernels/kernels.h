@@ -104,6 +104,10 @@ typedef uint64_t (*ByteDistance)(size_t width, const uint8_t *a, const uint8_t *
 /* totals[i] += scores[i], in float64. */
 typedef void (*Accumulate)(int count, const void *scores, double *totals);
 
+/* The Hadamard transform in place, not scaled: `size` is a power of two, 8 at least. Sums and
+ * differences in one order: the same bits on every level. */
+typedef void (*Hadamard)(size_t size, float *values);
+
 typedef struct {
     const char *name;
     Tile tiles[3][3];      /* by element type, metric */
@@ -112,6 +116,7 @@ typedef struct {
     CodeTile code_tile;
     ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];
+    Hadamard hadamard;
 } Kernels;
 
 FASTKNN_HIDDEN extern const Kernels fastknn_kernels_base;

@@ -76,6 +76,35 @@ BLOCK_SUM(l2_block, difference *difference)
 BYTE_DISTANCE(l1_bytes, l1_block)
 BYTE_DISTANCE(l2_bytes, l2_block)
 
+/* The largest strides first: those are whole vectors; the last three levels stay in eight lanes.
+ * Limit: one load, one add and one store an element and level, out of the L1 cache. */
+static ALWAYS_INLINE void butterfly(float *a, float *b)
+{
+    const float sum = *a + *b, difference = *a - *b;
+    *a = sum;
+    *b = difference;
+}
+
+static void hadamard(size_t size, float *values)
+{
+    for (size_t stride = size / 2; stride >= 8; stride /= 2)
+        for (size_t start = 0; start < size; start += 2 * stride) {
+            float *restrict a = values + start, *restrict b = a + stride;
+            for (size_t i = 0; i < stride; i++) {
+                const float sum = a[i] + b[i], difference = a[i] - b[i];
+                a[i] = sum;
+                b[i] = difference;
+            }
+        }
+    for (size_t start = 0; start < size; start += 8) {
+        float *eight = values + start;
+        for (int stride = 4; stride > 0; stride /= 2)
+            for (int i = 0; i < 8; i++)
+                if (!(i & stride))
+                    butterfly(eight + i, eight + i + stride);
+    }
+}
+
 #define TILE_ENTRY(kind, scores)                                                           \
     {JOIN(kind, queries), JOIN(kind, rows), JOIN(kind, group), JOIN(kind, query_bytes), scores, \
      JOIN(kind, tile)}
@@ -93,4 +122,5 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
     code_tile,
     {l1_bytes, l2_bytes},
     {accumulate_i32, accumulate_f32, accumulate_f64},
+    hadamard,
 };
