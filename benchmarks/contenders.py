@@ -10,18 +10,39 @@ Search = Callable[[np.ndarray, int], np.ndarray]  # (queries, k) -> distances (n
 SPELLED = {"l1": "manhattan", "l2": "euclidean"}
 
 
-def fastknn_auto(train: np.ndarray, metric: str) -> Search:
-    from fastknn import Index
+class Fastknn:
+    """An index's search, and what it says of its work."""
 
-    index = Index(train, metric)
-    return lambda queries, k: index.search(queries, k)[0]
+    def __init__(self, train: np.ndarray, metric: str, screen: str = "auto") -> None:
+        from fastknn import Index
+
+        self.index = Index(train, metric, screen=screen)
+
+    def __call__(self, queries: np.ndarray, k: int) -> np.ndarray:
+        return self.index.search(queries, k)[0]
+
+    def work(self, n_queries: int) -> dict:
+        """Of the last search, by query."""
+        stats = self.index.stats_
+        return {
+            "cascade": stats["cascade"],
+            "reason": stats["reason"],
+            "survivors": [count / n_queries for count in stats["survivors"]],
+            "refined": stats["rows_refined"] / n_queries,
+            "given_up": stats["rows_given_up"] / n_queries,
+            "stage_seconds": {
+                name: seconds / n_queries for name, seconds in stats["stage_seconds"].items()
+            },
+            "bytes": self.index.nbytes,
+        }
+
+
+def fastknn_auto(train: np.ndarray, metric: str) -> Search:
+    return Fastknn(train, metric)
 
 
 def fastknn_direct(train: np.ndarray, metric: str) -> Search:
-    from fastknn import Index
-
-    index = Index(train, metric, screen="direct")
-    return lambda queries, k: index.search(queries, k)[0]
+    return Fastknn(train, metric, "direct")
 
 
 def numpy_reference(train: np.ndarray, metric: str) -> Search:

@@ -7,6 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
+
 COLOURS = {
     "fastknn": "#c0392b",
     "fastknn direct": "#e67e22",
@@ -27,6 +29,7 @@ def main() -> None:
     print(machine(saved))
     for benchmark in saved["benchmarks"]:
         print(table(benchmark))
+    print(slopes(saved))
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
         plot_cost(saved, options.plots / "cost_over_n.png")
@@ -41,6 +44,48 @@ def machine(saved: dict) -> str:
         f"{info['fastknn_cpu']} kernels, Python {info['python_version']}, {versions}; "
         f"BLAS: {'; '.join(info['blas'])}; {saved['datetime'][:10]}\n"
     )
+
+
+SAID = (
+    *("data", "share_of_read_bandwidth", "accuracy", "search_peak_bytes"),
+    *("times_direct", "bytes_times_direct", "pays_back_after_queries", "fit_in_queries_of_faiss"),
+)
+
+
+def stages(name: str, work: dict) -> str:
+    """Survivors of each stage and microseconds of all threads, both by query."""
+    survivors = ", ".join(f"{count:.4g}" for count in work["survivors"])
+    took = ", ".join(f"{stage} {each * 1e6:.3g}" for stage, each in work["stage_seconds"].items())
+    return (
+        f"\n{name}: {work['cascade']}; survivors {survivors}; refined {work['refined']:.4g}, "
+        f"left to direct {work['given_up']:.4g}; us: {took}"
+    )
+
+
+def costs_over_n(saved: dict, metric: str) -> dict[str, list[tuple[int, float]]]:
+    """(rows, seconds a query) by contender, in the order of the rows."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for benchmark in saved["benchmarks"]:
+        info = benchmark["extra_info"]
+        if info.get("kind") == "cost over n" and info["metric"] == metric:
+            for name, seconds in info["seconds_per_query"].items():
+                lines.setdefault(name, []).append((info["n_rows"], seconds))
+    return {name: sorted(points) for name, points in lines.items()}
+
+
+def slopes(saved: dict) -> str:
+    """Least-squares slope of log time over log N: one where cost grows as the rows do."""
+    lines = ["### slope of log time over log N", "| contender | L2 | L1 |", "|---|---:|---:|"]
+    fitted: dict[str, dict[str, float]] = {}
+    for metric in ("l2", "l1"):
+        for name, points in costs_over_n(saved, metric).items():
+            if len(points) > 1:
+                rows, seconds = np.log(np.array(points)).T
+                fitted.setdefault(name, {})[metric] = np.polyfit(rows, seconds, 1)[0]
+    for name, by_metric in fitted.items():
+        shown = [f"{by_metric[one]:.2f}" if one in by_metric else "" for one in ("l2", "l1")]
+        lines.append(f"| {name} | {shown[0]} | {shown[1]} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(benchmark: dict) -> str:
@@ -63,9 +108,11 @@ def table(benchmark: dict) -> str:
     elif "seconds" in info:
         lines += ["| contender | seconds |", "|---|---:|"]
         lines += [f"| {name} | {seconds:.4g} |" for name, seconds in info["seconds"].items()]
-    for name in ("share_of_read_bandwidth", "accuracy", "search_peak_bytes", "data"):
+    for name in SAID:
         if name in info:
-            lines.append(f"\n{name.replace('_', ' ')}: {info[name]}")
+            said = f"{info[name]:.3g}" if isinstance(info[name], float) else info[name]
+            lines.append(f"\n{name.replace('_', ' ')}: {said}")
+    lines += [stages(name, work) for name, work in info.get("work", {}).items()]
     if isinstance(info.get("times_matmul"), float):
         lines.append(f"\ntimes matmul: {info['times_matmul']:.2f}")
     return "\n".join(lines) + "\n"
@@ -77,16 +124,18 @@ def plot_cost(saved: dict, path: Path) -> None:
 
     figure, panes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
     for pane, metric in zip(panes, ("l2", "l1"), strict=True):
-        lines: dict[str, list[tuple[int, float]]] = {}
-        for benchmark in saved["benchmarks"]:
-            info = benchmark["extra_info"]
-            if info.get("kind") == "cost over n" and info["metric"] == metric:
-                for name, seconds in info["seconds_per_query"].items():
-                    lines.setdefault(name, []).append((info["n_rows"], seconds * 1e3))
-        for name, points in lines.items():
-            xs, ys = zip(*sorted(points), strict=True)
+        for name, points in costs_over_n(saved, metric).items():
+            rows, seconds = np.array(points).T
             wide = 2.5 if name.startswith("fastknn") else 1.2
-            pane.plot(xs, ys, "o-", color=COLOURS[name], label=name, linewidth=wide, markersize=4)
+            pane.plot(
+                rows,
+                seconds * 1e3,
+                "o-",
+                color=COLOURS[name],
+                label=name,
+                linewidth=wide,
+                markersize=4,
+            )
         pane.set(xscale="log", yscale="log", xlabel="training images (3,072 bytes each)")
         pane.set_title(f"{metric.upper()}, k = 7")
         pane.grid(True, which="both", alpha=0.2)

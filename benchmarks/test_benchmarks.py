@@ -16,7 +16,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from contenders import CONTENDERS, build, in_its_form  # noqa: E402
+from contenders import CONTENDERS, Fastknn, build, in_its_form  # noqa: E402
 from measure import matmul_run, take_turns  # noqa: E402
 
 METRICS = ["l2", "l1"]
@@ -34,8 +34,8 @@ def search_runs(
     default: int,
     names: list[str] | None = None,
 ):
-    """Runs and their query counts, and why the others are absent; all agree on the distances."""
-    runs, given, absent, expected = {}, {}, {}, None
+    """Runs, their query counts, why others are absent, what ours do; distances must agree."""
+    runs, given, absent, ours, expected = {}, {}, {}, {}, None
     for name in names or CONTENDERS:
         search = build(name, train, metric)
         if isinstance(search, str):
@@ -47,7 +47,9 @@ def search_runs(
         np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-3)
         runs[name] = lambda search=search, some=some: (search(some, k), None)[1]
         given[name] = len(some)
-    return runs, given, absent
+        if isinstance(search, Fastknn):
+            ours[name] = search
+    return runs, given, absent, ours
 
 
 def per_query(medians: dict[str, float], given: dict[str, int]) -> dict[str, float]:
@@ -59,7 +61,7 @@ def compare_search(benchmark, data, metric: str, k: int, queries: int, rounds: i
     counts = options.get("counts", FEW if metric == "l2" else FEW_L1)
     usual = {"fastknn": len(test[:queries]), "fastknn direct": min(queries, 1000), "usearch": 200}
     counts = {**usual, **counts}
-    runs, given, absent = search_runs(train, test, metric, k, counts, min(queries, 500))
+    runs, given, absent, ours = search_runs(train, test, metric, k, counts, min(queries, 500))
     matmul, products = matmul_run()
     medians = take_turns(benchmark, {**runs, "matmul": matmul}, rounds)
     pairs = train.size
@@ -77,6 +79,7 @@ def compare_search(benchmark, data, metric: str, k: int, queries: int, rounds: i
         element_rate=rates,
         matmul_rate=products / medians["matmul"],
         times_matmul={n: rate / (products / medians["matmul"]) for n, rate in rates.items()},
+        work={name: search.work(given[name]) for name, search in ours.items()},
     )
 
 
@@ -116,6 +119,53 @@ def test_search_noise_16(benchmark):
     compare_search(benchmark, gaussian(100_000, 10_000, 16), "l2", 10, 10_000, 5, counts=counts)
 
 
+def test_search_noise_2048(benchmark):
+    counts = dict.fromkeys(CONTENDERS, 500) | {"NumPy reference": 2, "usearch": 50}
+    compare_search(benchmark, gaussian(20_000, 500, 2048), "l2", 10, 500, 5, counts=counts)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_worst_case_cifar10(benchmark, cifar10, metric):
+    """Queries of noise, for which a screen chosen on images can do nothing."""
+    generator = np.random.default_rng(0)
+    queries = generator.integers(0, 256, (1000, cifar10.train.shape[1]), dtype=np.uint8)
+    compare_worst(benchmark, cifar10.train, queries, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_worst_case_far_queries(benchmark, metric):
+    """Queries that are far away from all rows, which look alike from there."""
+    train, queries, _ = gaussian(100_000, 1000, 128)
+    compare_worst(benchmark, train, queries * 100, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_worst_case_ties(benchmark, metric):
+    """Every row equally far from every query, and a screen asked for nevertheless."""
+    train = np.tile(np.eye(512, dtype=np.float32), (40, 1))
+    compare_worst(benchmark, train, np.zeros((200, 512), np.float32), metric, "rounded")
+
+
+def compare_worst(benchmark, train, queries, metric: str, screen: str = "auto") -> None:
+    ours = {
+        "fastknn": Fastknn(train, metric, screen),
+        "fastknn direct": Fastknn(train, metric, "direct"),
+    }
+    runs = {
+        name: lambda search=search: (search(queries, 7), None)[1] for name, search in ours.items()
+    }
+    medians = take_turns(benchmark, runs, rounds=5)
+    held = {name: train.nbytes + search.index.nbytes for name, search in ours.items()}
+    benchmark.extra_info.update(
+        kind="worst case",
+        metric=metric,
+        seconds_per_query=per_query(medians, dict.fromkeys(runs, len(queries))),
+        times_direct=medians["fastknn"] / medians["fastknn direct"],
+        bytes_times_direct=held["fastknn"] / held["fastknn direct"],
+        work={name: search.work(len(queries)) for name, search in ours.items()},
+    )
+
+
 def test_one_query_768(benchmark):
     counts = dict.fromkeys(CONTENDERS, 1)
     compare_search(benchmark, gaussian(100_000, 1, 768), "l2", 10, 1, 15, counts=counts)
@@ -126,7 +176,7 @@ def test_one_query_cifar10(benchmark, cifar10, metric):
     """One query at a time against the speed at which two threads can read the training rows."""
     names = ["fastknn direct", "fastknn", "faiss", "scikit-learn-intelex", "usearch"]
     counts = dict.fromkeys(names, 1)
-    runs, given, absent = search_runs(cifar10.train, cifar10.test, metric, 7, counts, 1, names)
+    runs, given, absent, _ = search_runs(cifar10.train, cifar10.test, metric, 7, counts, 1, names)
     runs["read"] = reader(cifar10.train)
     medians = take_turns(benchmark, runs, rounds=25)
     bandwidth = {name: cifar10.train.nbytes / medians[name] for name in ("fastknn direct", "read")}
@@ -254,7 +304,7 @@ def test_cost_over_n(benchmark, cifar10, metric, n_rows):
     if metric == "l1":
         few |= {"scikit-learn": 8, "faiss": 50}
     few["usearch"] = 100
-    runs, given, absent = search_runs(
+    runs, given, absent, ours = search_runs(
         cifar10.train[:n_rows], cifar10.test, metric, 7, {"fastknn": 2000, **few}, 200
     )
     medians = take_turns(benchmark, runs, rounds=3)
@@ -265,19 +315,38 @@ def test_cost_over_n(benchmark, cifar10, metric, n_rows):
         absent=absent,
         queries=given,
         seconds_per_query=per_query(medians, given),
+        work={name: search.work(given[name]) for name, search in ours.items()},
     )
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_fit(benchmark, cifar10, metric):
-    """What building an index costs, direct and chosen by trial."""
+    """What building an index costs, direct and chosen by trial, and when the trial pays back."""
     from fastknn import Index
 
+    searches, given, _, _ = search_runs(
+        cifar10.train,
+        cifar10.test,
+        metric,
+        7,
+        {"fastknn": 2000, "fastknn direct": 1000, "faiss": 500 if metric == "l2" else 50},
+        500,
+        ["fastknn", "fastknn direct", "faiss"],
+    )
     runs = {
         "fastknn": lambda: (Index(cifar10.train, metric), None)[1],
         "fastknn direct": lambda: (Index(cifar10.train, metric, screen="direct"), None)[1],
     }
-    take_turns(benchmark, runs, rounds=3, kind="fit", metric=metric)
+    searching = {f"{name}, {given[name]} queries": run for name, run in searches.items()}
+    medians = take_turns(
+        benchmark, {**runs, **searching}, rounds=3, kind="fit", metric=metric, data=cifar10.source
+    )
+    each = {name: medians[f"{name}, {given[name]} queries"] / given[name] for name in searches}
+    benchmark.extra_info.update(
+        pays_back_after_queries=(medians["fastknn"] - medians["fastknn direct"])
+        / (each["fastknn direct"] - each["fastknn"]),
+        fit_in_queries_of_faiss=medians["fastknn"] / each["faiss"] if "faiss" in each else None,
+    )
 
 
 def test_vote(benchmark):
