@@ -229,9 +229,8 @@ ctypedef struct Queries:
     Py_ssize_t n, k, n_stages
     int64_t survivors[MAX_STAGES]
     int64_t refined
-    # What later stages and refines read, and where a window of it began; where the search did.
-    int64_t bytes_read, window_bytes
-    Py_ssize_t first_row
+    # Rows seen, what later stages and refines read of them, and both when last looked at.
+    int64_t rows_seen, bytes_read, rows_then, bytes_then
     # The time that the stages, and last the refine, took in some of the panels.
     uint64_t ticks[MAX_STAGES + 1]
     uint64_t last_tick
@@ -719,14 +718,16 @@ cdef bint pays(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept n
     It is not where what a window of rows made it read row by row is a good part of what a
     direct tile would read. The first rows do not count: any screen keeps them.
     """
-    cdef Py_ssize_t row = (panel + 1) * train.tile.rows
-    cdef int64_t read = queries.bytes_read - queries.window_bytes
-    if row % WINDOW_ROWS:
+    cdef int64_t rows, read
+    queries.rows_seen += train.tile.rows
+    rows = queries.rows_seen - queries.rows_then
+    if rows < WINDOW_ROWS or (panel + 1) * train.tile.rows % MAX_PANEL_ROWS:
         return True
-    queries.window_bytes = queries.bytes_read
-    if row - WINDOW_ROWS - queries.first_row < EARLY_ROWS * queries.k:
+    read = queries.bytes_read - queries.bytes_then
+    queries.rows_then, queries.bytes_then = queries.rows_seen, queries.bytes_read
+    if queries.rows_seen - rows < EARLY_ROWS * queries.k:
         return True
-    return read * ROW_BY_ROW < WINDOW_ROWS * queries.n * queries.train_bytes
+    return read * ROW_BY_ROW < rows * queries.n * queries.train_bytes
 
 
 cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t panel) noexcept nogil:
@@ -977,7 +978,6 @@ cdef class QueryBlock:
     cdef Panels panels
     cdef Queries queries
     cdef object memory
-    cdef bint started
     # (query, row) pairs that the first stage saw; seconds that `search` took.
     cdef readonly int64_t screened
     cdef readonly double seconds
@@ -1069,9 +1069,6 @@ cdef class QueryBlock:
         began = perf_counter()
         # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
         cdef Py_ssize_t every = min(64, max(1, self.panels.n_panels // 16))
-        if not self.started:
-            self.started = True
-            self.queries.first_row = first * train.tile.rows
         with nogil:
             for panel in range(first, last):
                 prefetch_rows(train, &self.queries, panel + 1)

@@ -37,6 +37,8 @@ PAYING_QUERIES = (2000, 10_000)
 SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
 # Element pairs below which starting a thread costs more than it gives.
 THREAD_PAIRS = 4_000_000
+# Pieces of the rows for each of the threads that share them.
+SHARED_PIECES = 8
 # Partial results of a split over rows at most; above it, split over queries.
 PARTIAL_BYTES = 16 << 20
 
@@ -232,27 +234,41 @@ class Index:
         parts, n_splits = _plan(
             len(queries), searcher.panels, n_threads, width, k * 16, searcher.panels_together
         )
-        # Where rows are split, each split has a result of its own; the first is the one returned.
+        # Where several threads share the rows, each has a result of its own; the first is returned.
         distances = [np.empty((len(queries), k)) for _ in range(n_splits)]
         indices = [np.empty((len(queries), k), np.int64) for _ in range(n_splits)]
         tally, unmerged, lock = _Tally(), {}, threading.Lock()
+        # Queries that meet several splits are coded once, and here: threads that all want the
+        # interpreter wait for each other longer than the coding of a few takes.
+        blocks, shared = {}, {}
+        for rows, split, steps in parts if n_splits > 1 else ():
+            if split == 0:
+                shared[rows.start] = iter(steps)
+                coded = searcher.code(queries[rows])
+                for place in range(n_splits):
+                    result = distances[place][rows], indices[place][rows]
+                    blocks[rows.start, place] = searcher.block(queries[rows], *result, coded=coded)
 
         def run(part: _Part) -> Iterator[None]:
             rows, split = part.queries, part.split
-            shown, blocks = 0, []
+            block = blocks.get((rows.start, split))
+            used = [] if block is None else [block]  # a late thread may find nothing to do
             for block, done in searcher.search(
-                queries[rows], distances[split][rows], indices[split][rows], part.steps
+                queries[rows],
+                distances[split][rows],
+                indices[split][rows],
+                shared.get(rows.start, iter(part.steps)),
+                block,
             ):
-                if block not in blocks:
-                    blocks.append(block)
+                if block not in used:
+                    used.append(block)
                 with lock:
-                    advance((rows.stop - rows.start) * (done - shown) / len(self))
-                shown = done
+                    advance((rows.stop - rows.start) * done / len(self))
                 yield
             if n_splits == 1:
                 block.finish()
             with lock:
-                tally.add(blocks)
+                tally.add(used)
                 if n_splits > 1:
                     unmerged[rows.start, split] = block
 
@@ -453,11 +469,13 @@ def _added(left: list, right: list) -> list:
 
 
 class _Part(NamedTuple):
-    """Work for one thread: a block of queries against one of the splits of the rows."""
+    """Work for one thread: a block of queries against the rows, or against its share of them."""
 
     queries: slice
     split: int
-    steps: list[tuple[int, int]]  # panels, in the pieces between which Ctrl-C is looked at
+    # All panels, in the pieces between which Ctrl-C is looked at. Parts that differ in nothing
+    # but `split` share them, each taking the next piece when it has done one.
+    steps: list[tuple[int, int]]
 
 
 def _plan(
@@ -471,8 +489,8 @@ def _plan(
     """Cut a search into parts, one after another for each of its threads.
 
     Many queries are split over queries, into blocks that fit the L2 cache. Few, over rows: each
-    thread takes all queries and a share of the panels, `together` of which are never parted
-    (unless the partial results, of `result_bytes` a query, would be too large).
+    thread takes all queries and a share of the panels (unless the partial results, of
+    `result_bytes` a query, would be too large). Pieces are of whole multiples of `together`.
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
     if n_queries * panels.n_rows * panels.width < THREAD_PAIRS:
@@ -492,11 +510,12 @@ def _plan(
     size = -(-n_queries // n_blocks)
     if size > tile:
         size += -size % tile
-    step = max(1, STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * width))
+    step = STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * width * together)
+    if n_splits > 1:  # several pieces each, for one thread may be slower than the others
+        step = min(step, n_units // (n_splits * SHARED_PIECES))
+    steps = _ranges(0, n_panels, max(1, step) * together)
     parts = []
     for split in range(n_splits):
-        start, stop = (n_units * place // n_splits * together for place in (split, split + 1))
-        steps = _ranges(start, min(stop, n_panels), step)
         for first, last in _ranges(0, n_queries, size):
             parts.append(_Part(slice(first, last), split, steps))
     return parts, n_splits

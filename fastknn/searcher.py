@@ -105,32 +105,30 @@ class Searcher:
         queries: np.ndarray,
         distances: np.ndarray,
         indices: np.ndarray,
-        steps: list[tuple[int, int]],
+        steps: Iterator[tuple[int, int]],
+        block: _core.QueryBlock | None = None,
     ) -> Iterator[tuple[_core.QueryBlock, int]]:
-        """Search ranges of panels, step by step: yields the block at work, and rows done so far.
+        """Search ranges of panels, in increasing order: yields the block at work, and its rows.
 
         Where the cascade turns out not to pay for these queries, the direct screen takes over
-        with the rows that are left. Then at most some thousand rows cost more than directly.
+        the rows that are left. Then at most some hundred rows cost more than directly.
         """
-        block = self.block(queries, distances, indices)
-        start = steps[0][0] * self.panels.panel_rows
-        stop = min(steps[-1][1] * self.panels.panel_rows, len(self.train))
-        reached = start
+        if block is None:
+            block = self.block(queries, distances, indices)
+        searcher, rows = self, self.panels.panel_rows
         for first, last in steps:
-            panel = block.search(first, last, self.may_give_up)
-            reached = min(panel * self.panels.panel_rows, stop)
-            yield block, reached - start
-            if panel < last:
-                break
-        if reached < stop:
-            other = self.direct()
-            block = other.block(queries, distances, indices, resume=True)
-            rows = other.panels.panel_rows
-            wide = max(1, (steps[0][1] - steps[0][0]) * self.panels.panel_rows // rows)
-            last = -(-stop // rows)
-            for first in range(reached // rows, last, wide):
-                block.search(first, min(first + wide, last))
-                yield block, min((first + wide) * rows, stop) - start
+            first, last = first * rows, min(last * rows, len(self.train))
+            reached = first
+            while reached < last:
+                began, panel_rows = reached, searcher.panels.panel_rows
+                panel = block.search(
+                    began // panel_rows, -(-last // panel_rows), searcher.may_give_up
+                )
+                reached = min(panel * panel_rows, last)
+                yield block, reached - began
+                if reached < last:
+                    searcher = self.direct()
+                    block = searcher.block(queries, distances, indices, resume=True)
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
         """The same over `train`, which begins with the rows that are here already.
@@ -159,12 +157,14 @@ class Searcher:
         indices: np.ndarray,
         caps: np.ndarray | None = None,
         resume: bool = False,
+        coded: dict | None = None,
     ) -> _core.QueryBlock:
-        """Some queries, coded and packed; what they find goes to `distances` and `indices`."""
+        """Some queries, coded (unless they are) and packed; where to write what they find."""
         began = time.perf_counter()
+        coded = self.code(queries) if coded is None else coded
         block = _core.QueryBlock(
             self.panels,
-            **self._coded(queries),
+            **coded,
             distances=distances,
             indices=indices,
             caps=caps,
@@ -173,8 +173,8 @@ class Searcher:
         block.coding_seconds = time.perf_counter() - began
         return block
 
-    def _coded(self, queries: np.ndarray) -> dict:
-        """What the stages and the refine compare, as `_core.QueryBlock` takes it."""
+    def code(self, queries: np.ndarray) -> dict:
+        """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
         if self.cascade is None:
             codes, exact, errors = encode_directly(queries, self.train.dtype, self.metric)
             train = None if exact is None else self.train

@@ -561,7 +561,9 @@ def test_progress_sums_to_the_queries(monkeypatch, dtype, metric, n_jobs, n_quer
     assert_right(queries, train, 3, metric, n_jobs=n_jobs, progress=updates)
     assert min(updates) > 0
     assert sum(updates) == pytest.approx(n_queries)
-    assert (len(updates) >= 150 / 64) if pairs_a_step == 1 else (len(updates) <= 9)
+    shared = n_queries < 100 and n_jobs == 3  # then each thread takes several pieces
+    most = 3 * room.SHARED_PIECES if shared else 9
+    assert (len(updates) >= 150 / 64) if pairs_a_step == 1 else (len(updates) <= most)
 
 
 def test_progress_bar(capsys):
