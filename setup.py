@@ -5,6 +5,7 @@ compiler that does not know a level's flags leaves that level out, with a notice
 """
 
 import contextlib
+import glob
 import os
 import platform
 import shutil
@@ -76,7 +77,7 @@ setup(
             Extension(
                 "fastknn._core",
                 ["fastknn/_core.pyx"],
-                depends=[f"{KERNELS}/kernels.h"],
+                depends=[f"{KERNELS}/kernels.h", *glob.glob("fastknn/_blocks/*.pxi")],
                 extra_compile_args=os.environ.get("FASTKNN_CFLAGS", "").split(),
                 extra_link_args=os.environ.get("FASTKNN_LDFLAGS", "").split(),
             )

@@ -1,0 +1,65 @@
+# What contractions (screens.py) have NumPy do too slowly.
+
+def group_sums(rows, order, ends, signs, out):
+    """Signed sums over groups of columns (screens.py): out[i, g] = sum of signs * rows[i, order].
+
+    rows : ndarray (n, width) of float32; order, signs : (width,) of int64 and float32;
+    ends : (groups,) of int64; out : (n, groups) of float64; all C-contiguous.
+    """
+    cdef const float *row = <float *>address(rows)
+    cdef const float *sign = <float *>address(signs)
+    cdef const int64_t *place = <int64_t *>address(order)
+    cdef const int64_t *end = <int64_t *>address(ends)
+    cdef double *sums = <double *>address(out)
+    cdef Py_ssize_t n = len(rows), width = rows.shape[1], groups = len(ends), i, g, j
+    cdef double total
+    with nogil:
+        for i in range(n):
+            j = 0
+            for g in range(groups):
+                total = 0
+                while j < end[g]:
+                    total += <double>sign[j] * row[place[j]]
+                    j += 1
+                sums[g] = total
+            row += width
+            sums += groups
+
+
+def mix(rows, order, signs, Py_ssize_t block, out):
+    """Rounds of: permute, change signs, and take the Hadamard transform of every block.
+
+    rows : ndarray (n, width) of float32; order, signs : (rounds, padded) of int64 and float32,
+    with padded >= width a multiple of block, a power of two; out : (n, padded) of float64; all
+    C-contiguous.
+    """
+    scratch = aligned(2 * out.shape[1], np.float32)
+    cdef const float *row = <float *>address(rows)
+    cdef const int64_t *place
+    cdef const float *sign
+    cdef double *result = <double *>address(out)
+    cdef float *now = <float *>address(scratch)
+    cdef float *after
+    cdef Py_ssize_t n = len(rows), width = rows.shape[1], padded = out.shape[1]
+    cdef Py_ssize_t rounds = len(order), i, j, turn
+    cdef const int64_t *first_place = <int64_t *>address(order)
+    cdef const float *first_sign = <float *>address(signs)
+    with nogil:
+        for i in range(n):
+            memcpy(now, row, width * sizeof(float))
+            memset(now + width, 0, (padded - width) * sizeof(float))
+            place, sign = first_place, first_sign
+            for turn in range(rounds):
+                after = now + padded if turn % 2 == 0 else now - padded
+                for j in range(padded):
+                    after[j] = sign[j] * now[place[j]]
+                for j in range(padded // block):
+                    kernels.hadamard(block, after + j * block)
+                now = after
+                place += padded
+                sign += padded
+            for j in range(padded):
+                result[j] = now[j]
+            now -= padded if rounds % 2 else 0
+            row += width
+            result += padded

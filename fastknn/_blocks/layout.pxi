@@ -1,0 +1,128 @@
+# What the macro-kernels work on: rows, queries and stages, as plain structures over memory that
+# Python objects own (Panels, CodeRows, QueryBlock).
+
+cdef inline char *address(object array) except? NULL:
+    """First byte of a NumPy array, read-only ones included; who calls keeps the array alive."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    cdef char *first = <char *>view.buf
+    PyBuffer_Release(&view)
+    return first
+
+
+def aligned(count, dtype):
+    """An uninitialised array that starts on a 64-byte boundary, for vector loads."""
+    dtype = np.dtype(dtype)
+    memory = np.empty(count * dtype.itemsize + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start:start + count * dtype.itemsize].view(dtype)
+
+
+cdef enum:
+    MAX_STAGES = 4  # of a cascade, the packed one included
+    WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
+    EARLY_ROWS = 16  # for each neighbour wanted: before that, most rows survive any screen
+    ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
+    CODE_ZERO = 128  # the byte that stands for zero in an L2 code
+
+# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
+cdef double CODE_SLACK = 2.0**-19
+# No reach is longer; its square is a float32. Coded data stay well below (screens.py).
+cdef double FAR_AWAY = 1e18
+
+
+ctypedef struct Matrix:
+    # Rows as they lie in somebody's array.
+    const char *data
+    Py_ssize_t stride, width
+    int element, metric
+
+
+ctypedef struct Rows:
+    # Rows (the training rows, or their codes) packed for one kind of tile.
+    const Tile *tile
+    int scores
+    Py_ssize_t n_rows, item_bytes
+    Py_ssize_t groups, chunk_groups, panel_bytes
+    Matrix given
+    char *panels
+    char *bias
+    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after contraction.
+    const float *scale
+    const float *error
+    float *energy
+    float *ratio
+
+
+ctypedef struct Stage:
+    # A later stage of a cascade: codes row by row. The first four belong to the training rows.
+    Matrix rows
+    const float *scale
+    const float *error
+    const int32_t *norm
+    const uint8_t *query_codes
+    const float *query_scale
+    const double *query_error
+    const int32_t *query_norm
+
+
+ctypedef struct Queries:
+    # Some packed queries, and the best rows found so far for each.
+    Py_ssize_t n, k, n_stages
+    int64_t survivors[MAX_STAGES]
+    int64_t refined
+    # Rows seen, what later stages and refines read of them, and both when last looked at.
+    int64_t rows_seen, bytes_read, rows_then, bytes_then
+    # The time that the stages, and last the refine, took in some of the panels.
+    uint64_t ticks[MAX_STAGES + 1]
+    uint64_t last_tick
+    char *packed
+    char *threshold
+    char *score
+    double *total
+    double *constant
+    # The first stage: how far queries lie from their codes, and (codes only) at what scale.
+    const double *errors
+    const float *scale
+    float *code_scale
+    int32_t *start
+    float *code_reach
+    float *code_limit
+    # The later stages.
+    Stage stages[MAX_STAGES]
+    double *reach
+    # The refine: float64 queries, or NULL and bytes; NULL twice where scores are the distances.
+    const double *exact
+    const uint8_t *bytes
+    double *distances
+    int64_t *indices
+    Matrix train
+    Py_ssize_t train_bytes
+    double *cap
+    double screen_slack, screen_tiny, refine_slack, refine_tiny
+
+
+cdef inline float float_above(double x) noexcept nogil:
+    """A float32 that is no smaller: the step is twice what the conversion may lose."""
+    return <float>(x + fabs(x) * 2.0**-23 + 1e-38)
+
+
+cdef inline int score_bytes(const Rows *train) noexcept nogil:
+    return 8 if train.scores == F64_SCORES else 4
+
+
+cdef void set_score(char *scores, int kind, Py_ssize_t i, double value) noexcept nogil:
+    if kind == I32_SCORES:
+        (<int32_t *>scores)[i] = <int32_t>value
+    elif kind == F32_SCORES:
+        (<float *>scores)[i] = <float>value
+    else:
+        (<double *>scores)[i] = value
+
+
+cdef double get_score(const char *scores, int kind, Py_ssize_t i) noexcept nogil:
+    if kind == I32_SCORES:
+        return (<const int32_t *>scores)[i]
+    if kind == F32_SCORES:
+        return (<const float *>scores)[i]
+    return (<const double *>scores)[i]

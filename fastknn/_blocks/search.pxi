@@ -1,0 +1,177 @@
+# The walk: screen a panel, take survivors through the rest of the cascade, keep the k best.
+
+cdef extern from *:
+    """
+    static inline int lowest_bit(uint64_t bits)
+    {
+    #if defined(__GNUC__)
+        return __builtin_ctzll(bits);
+    #else
+        int place = 0;
+        while (!(bits >> place & 1))
+            place++;
+        return place;
+    #endif
+    }
+
+    #if defined(__GNUC__)
+    #define prefetch(address) __builtin_prefetch(address, 0, 2)
+    #else
+    #define prefetch(address) ((void)(address))
+    #endif
+
+    /* Time in any unit, for shares of time: as cheaply as the processor has it. */
+    #if defined(__GNUC__) && defined(__x86_64__)
+    #define tick_count() ((uint64_t)__builtin_ia32_rdtsc())
+    #else
+    #include <time.h>
+    #define tick_count() ((uint64_t)clock())
+    #endif
+    """
+    void prefetch(const void *) noexcept nogil
+    int lowest_bit(uint64_t) noexcept nogil
+    uint64_t tick_count() noexcept nogil
+
+
+cdef void lap(Queries *queries, Py_ssize_t stage) noexcept nogil:
+    """The time since the last lap went to this stage."""
+    cdef uint64_t now = tick_count()
+    queries.ticks[stage] += now - queries.last_tick
+    queries.last_tick = now
+
+
+cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize_t first_row,
+                 uint64_t survivors, const char *score, Py_ssize_t first_score,
+                 bint timed) noexcept nogil:
+    """Take one query's survivors in one panel through what is left of the cascade.
+
+    Where the scores are the distances, those of the query begin at `first_score`.
+    """
+    cdef double *distances = queries.distances + query * queries.k
+    cdef int64_t *indices = queries.indices + query * queries.k
+    cdef double distance
+    cdef uint64_t left
+    cdef int64_t row
+    cdef int lane
+    cdef Py_ssize_t stage
+    cdef bint found = False
+    for stage in range(queries.n_stages):
+        left = survivors
+        while left:
+            lane = lowest_bit(left)
+            left &= left - 1
+            queries.survivors[stage] += 1
+            queries.bytes_read += queries.stages[stage].rows.width
+            if ruled_out(&queries.stages[stage], query, first_row + lane, queries.reach[query]):
+                survivors &= ~(<uint64_t>1 << lane)
+        if timed:
+            lap(queries, stage + 1)
+    while survivors:
+        lane = lowest_bit(survivors)
+        survivors &= survivors - 1
+        row = first_row + lane
+        queries.survivors[queries.n_stages] += 1
+        if queries.exact == NULL and queries.bytes == NULL:
+            distance = (get_score(score, train.scores, first_score + lane)
+                        + get_score(train.bias, train.scores, row) + queries.constant[query])
+        else:
+            queries.refined += 1
+            queries.bytes_read += queries.train_bytes
+            distance = exact_distance(queries, query, row)
+        if before(distance, row, distances[0], indices[0]):
+            sift_down(distances, indices, queries.k, distance, row)
+            found = True
+    if found:
+        set_threshold(train, queries, query)
+    if timed:
+        lap(queries, queries.n_stages + 1)
+
+
+cdef double exact_distance(const Queries *queries, Py_ssize_t query, Py_ssize_t row) noexcept nogil:
+    """The distance (squared, under L2) that is returned and compared."""
+    cdef const Matrix *train = &queries.train
+    cdef const char *values = train.data + row * train.stride
+    if queries.exact == NULL:
+        return <double>kernels.bytes[train.metric](
+            train.width, queries.bytes + query * train.width, <const uint8_t *>values)
+    return kernels.refine[train.element][train.metric](
+        train.width, queries.exact + query * train.width, values)
+
+
+cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,
+                       bint timed) noexcept nogil:
+    """Screen every query against one panel; refine what survives."""
+    cdef int rows = train.tile.rows, size = score_bytes(train), count, i
+    cdef Py_ssize_t first_row = panel * rows, first = 0
+    cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
+    cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real), some
+    cdef uint64_t survivors[MAX_TILE_QUERIES]
+    cdef const char *score
+    queries.last_tick = tick_count() if timed else 0
+    while first < queries.n:
+        count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
+        if train.energy != NULL:
+            score = NULL
+            some = screen_codes(train, queries, first, count, panel, survivors)
+        else:
+            score = score_tile(train, queries, first, count, panel)
+            some = kernels.select[train.scores](
+                count, rows, score, train.bias + first_row * size,
+                queries.threshold + first * size, survivors)
+        if timed:
+            lap(queries, 0)
+        while some:
+            i = lowest_bit(some)
+            some &= some - 1
+            refine(train, queries, first + i, first_row, survivors[i] & real_rows, score,
+                   i * rows, timed)
+        first += count
+
+
+cdef inline uint64_t screen_codes(const Rows *train, const Queries *queries, Py_ssize_t first,
+                                  int count, Py_ssize_t panel, uint64_t *survivors) noexcept nogil:
+    """Rows of a panel that a tile's queries cannot rule out by their L2 codes."""
+    cdef RowTerms row
+    cdef QueryTerms query
+    row.scale = train.scale + panel * train.tile.rows
+    row.energy = train.energy + panel * train.tile.rows
+    row.ratio = train.ratio[panel]
+    query.start = queries.start + first
+    query.scale = queries.code_scale + first
+    query.reach = queries.code_reach + first
+    query.limit = queries.code_limit + first
+    return kernels.code_tile(
+        count, train.groups, packed_tile(train, queries, first, 0),
+        train.panels + panel * train.panel_bytes, &row, &query, survivors)
+
+
+cdef bint pays(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept nogil:
+    """Whether a cascade still is cheaper than the direct screen; asked after each panel.
+
+    It is not where what a window of rows made it read row by row is a good part of what a
+    direct tile would read. The first rows do not count: any screen keeps them.
+    """
+    cdef int64_t rows, read
+    queries.rows_seen += train.tile.rows
+    rows = queries.rows_seen - queries.rows_then
+    if rows < WINDOW_ROWS or (panel + 1) * train.tile.rows % MAX_PANEL_ROWS:
+        return True
+    read = queries.bytes_read - queries.bytes_then
+    queries.rows_then, queries.bytes_then = queries.rows_seen, queries.bytes_read
+    if queries.rows_seen - rows < EARLY_ROWS * queries.k:
+        return True
+    return read * ROW_BY_ROW < rows * queries.n * queries.train_bytes
+
+
+cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t panel) noexcept nogil:
+    """Ask for the training rows of a panel that is to come.
+
+    Once most rows survive for one or other of the block's queries, reading all of them ahead
+    costs less than waiting for each.
+    """
+    cdef Py_ssize_t first = panel * train.tile.rows, row, byte
+    if queries.bytes == NULL or 2 * queries.refined < first:
+        return
+    for row in range(first, min(first + train.tile.rows, train.n_rows)):
+        for byte in range(0, queries.train.width, 64):
+            prefetch(queries.train.data + row * queries.train.stride + byte)
