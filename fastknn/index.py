@@ -240,10 +240,9 @@ class Index:
         tally, unmerged, lock = _Tally(), {}, threading.Lock()
         # Queries that meet several splits are coded once, and here: threads that all want the
         # interpreter wait for each other longer than the coding of a few takes.
-        blocks, shared = {}, {}
-        for rows, split, steps in parts if n_splits > 1 else ():
+        blocks, pieces = {}, _pieces(parts)
+        for rows, split, _ in parts if n_splits > 1 else ():
             if split == 0:
-                shared[rows.start] = iter(steps)
                 coded = searcher.code(queries[rows])
                 for place in range(n_splits):
                     result = distances[place][rows], indices[place][rows]
@@ -251,26 +250,21 @@ class Index:
 
         def run(part: _Part) -> Iterator[None]:
             rows, split = part.queries, part.split
-            block = blocks.get((rows.start, split))
-            used = [] if block is None else [block]  # a late thread may find nothing to do
-            for block, done in searcher.search(
-                queries[rows],
-                distances[split][rows],
-                indices[split][rows],
-                shared.get(rows.start, iter(part.steps)),
-                block,
-            ):
+            own = blocks.get((rows.start, split))
+            used = [] if own is None else [own]  # a late thread may find nothing to do
+            result = distances[split][rows], indices[split][rows]
+            for block, done in searcher.search(queries[rows], *result, pieces[rows.start], own):
                 if block not in used:
                     used.append(block)
                 with lock:
                     advance((rows.stop - rows.start) * done / len(self))
                 yield
             if n_splits == 1:
-                block.finish()
+                used[-1].finish()
             with lock:
                 tally.add(used)
                 if n_splits > 1:
-                    unmerged[rows.start, split] = block
+                    unmerged[rows.start, split] = used[-1]
 
         with _progress(progress, len(queries)) as advance:
             for_each(run, parts, n_threads)
@@ -281,7 +275,6 @@ class Index:
 
         self.stats_ = {
             **self._choice(),
-            "rows_screened": len(queries) * len(self),
             **tally.stats(),
             "seconds": time.perf_counter() - started,
         }
@@ -412,10 +405,11 @@ def pairwise_distances(
     train = train.astype(common, copy=False)
     panels = Searcher(train, metric, None, n_threads).panels
     parts, _ = _plan(len(queries), panels, n_threads, train.shape[1])
+    pieces = _pieces(parts)
 
     def run(part: _Part) -> Iterator[None]:
         block = _core.QueryBlock(panels, np.ascontiguousarray(queries[part.queries]))
-        for first, last in part.steps:
+        for first, last in pieces[part.queries.start]:
             block.write_distances(out[part.queries], first, last)
             yield
 
@@ -435,7 +429,7 @@ class _Tally:
     def __init__(self) -> None:
         self.survivors: list[int] = []
         self.stage_seconds: list[float] = []
-        self.refined = self.given_up = 0
+        self.screened = self.refined = self.given_up = 0
         self.coding = self.direct = 0.0
 
     def add(self, blocks: "list[_core.QueryBlock]") -> None:
@@ -444,6 +438,7 @@ class _Tally:
         empty = [0] * (len(first.survivors) + 1)
         self.survivors = _added(self.survivors or empty[:-1], first.survivors)
         self.stage_seconds = _added(self.stage_seconds or empty, first.stage_seconds)
+        self.screened += sum(block.screened for block in blocks)
         self.refined += sum(block.refined for block in blocks)
         self.given_up += sum(block.screened for block in others)
         self.direct += sum(block.seconds for block in others)
@@ -452,6 +447,7 @@ class _Tally:
     def stats(self) -> dict:
         *stages, refine = self.stage_seconds
         return {
+            "rows_screened": self.screened,
             "survivors": self.survivors,
             "rows_refined": self.refined,
             "rows_given_up": self.given_up,
@@ -519,6 +515,11 @@ def _plan(
         for first, last in _ranges(0, n_queries, size):
             parts.append(_Part(slice(first, last), split, steps))
     return parts, n_splits
+
+
+def _pieces(parts: list[_Part]) -> dict[int, Iterator[tuple[int, int]]]:
+    """The steps of each block of queries, to be taken by the thread or threads that have it."""
+    return {part.queries.start: iter(part.steps) for part in parts}
 
 
 def _ranges(start: int, stop: int, step: int) -> list[tuple[int, int]]:

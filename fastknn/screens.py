@@ -20,7 +20,7 @@ one ratio, hardly above that of each. With E_x for error_x that is
 
 The kernel evaluates that in float32. Every term is at most twice A_q + A_x + T**2 + E_x**2 (Cauchy
 for D, 2 T E_x <= T**2 + E_x**2), and fewer than 16 roundings of at most 2**-24 are made: no more
-than the 2**-19 of each magnitude that the two sides leave for it (`CODE_SLACK` in `_core.pyx`).
+than the 2**-19 of each magnitude that the two sides leave for it (`CODE_SLACK`).
 
 L1 codes share one scale. A row may be within reach T only if
 scale SAD(c_q, c_x) <= T + error_x, which implies, in integers,

@@ -224,7 +224,7 @@ def encode_directly(
 
     Queries of another type than the training rows are rounded to it. That moves a query by
     e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
-    stays a bound: see `set_threshold` in `_core.pyx`. Bytes against bytes need no refine.
+    stays a bound: see `set_threshold` in `_blocks/bounds.pxi`. Bytes against bytes need no refine.
     """
     if queries.dtype == dtype:
         codes = np.ascontiguousarray(queries)

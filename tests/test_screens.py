@@ -234,6 +234,48 @@ def test_hadamard_against_its_matrix(width):
     assert np.abs(mixing(rows)[1]).max() <= 2 * mixing.block**-0.5
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("width", [1, 5, 64, 300])
+@pytest.mark.parametrize("spread", [0, 3, 9])
+def test_rows_at_the_very_edge_of_their_bounds_survive(metric, width, spread):
+    """As near to the query as its code and error allow, and no nearer than what is wanted.
+
+    The triangle inequality is an equality here, so only the room for float32 is left.
+    """
+    random = np.random.default_rng(width + spread)
+    n, zero = 200, np.zeros(1)
+    codes = random.integers(1, 256, (n, width)).astype(np.uint8)
+    scale = (10.0 ** random.uniform(-spread, spread, n)).astype(np.float32)
+    if metric == "l1":
+        scale[:] = scale[0]
+    code = random.integers(1, 256, (1, width)).astype(np.uint8)
+    query = (code - 128.0) * scale[:1, None]
+    rows = (codes - 128.0) * scale[:, None]
+    away = rows - query
+    length = np.abs(away).sum(axis=1) if metric == "l1" else np.linalg.norm(away, axis=1)
+    error = (length * random.choice([0, 1e-3, 0.3, 0.9], n)).astype(np.float32)
+    rows = query + away * (1 - error.astype(float) / np.maximum(length, 1e-300))[:, None]
+    exact = reference_distances(query, rows, metric)[0]
+    panels = _core.Panels(codes, metric, scale, error)
+    panels.pack(0, panels.n_panels)
+    for row in range(n):
+        cap = exact[row] * (1 + 1e-9)
+        distances, indices = np.empty((1, n)), np.empty((1, n), np.int64)
+        block = _core.QueryBlock(
+            panels,
+            code,
+            errors=zero,
+            scale=scale[:1],
+            train=rows,
+            exact=query,
+            distances=distances,
+            indices=indices,
+            caps=np.array([cap]),
+        )
+        block.search(0, panels.n_panels)
+        assert set(np.flatnonzero(exact <= cap)) <= set(indices[0].tolist())
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -390,6 +432,7 @@ def test_a_useless_screen_gives_way_to_the_direct_one(dtype, metric, n_queries, 
         assert_array_equal(found[1], expected[1])
         assert sum(seen) == pytest.approx(n_queries)
         assert index.stats_["rows_given_up"] >= n_queries * 1000
+        assert index.stats_["rows_screened"] == n_queries * len(data)  # each of them once
         kept = index.stats_["survivors"]
         assert kept == [n_queries * len(data) - index.stats_["rows_given_up"]] * len(kept)
 
