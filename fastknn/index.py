@@ -31,8 +31,12 @@ QUERY_BLOCK_MAX = 1024
 QUERY_BLOCK_ELEMENTS = 4 << 20
 # Element pairs between two looks at Ctrl-C: 10 ms for bytes, half a second at the very worst.
 STEP_PAIRS = 2_000_000_000
-# Queries from which a one-shot search gains by a screen: of floats, of bytes.
-PAYING_QUERIES = (2000, 10_000)
+# What choosing and building a screen takes, about: in all, a feature, an element of the rows.
+FIT_SECONDS = (0.05, 0.7e-3, 3e-9)
+# Elements that the direct screen compares a second and thread, of floats and of bytes, and the
+# share of its time that a screen saves. All as measured with AVX-512 (benchmarks, `test_fit`).
+DIRECT_RATE = (2.7e10, 2.1e11)
+SAVED = 0.8
 # float32 values whose squares, and the sums of many, are far from overflow and underflow.
 SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
 # Element pairs below which starting a thread costs more than it gives.
@@ -338,8 +342,8 @@ def knn(
     """Find the exact k nearest training rows of each query, in one call.
 
     The same as ``Index(train, metric).search(queries, k)``, which see; for fewer queries than
-    pay for choosing and building a screen (10,000 for bytes, 2,000 for floats, about where the
-    two cost the same on CIFAR-10 and on Gaussian noise), with the direct screen.
+    pay for choosing and building a screen, with the direct screen. That many are about 9,000 for
+    50,000 rows of 3,072 bytes, and 600 for 200,000 rows of 128 floats, on two threads.
 
     Examples
     --------
@@ -349,9 +353,17 @@ def knn(
     (array([[1., 2.]]), array([[1, 0]]))
     """
     train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
-    pays = len(queries) >= PAYING_QUERIES[train.dtype == np.uint8]
+    pays = _a_screen_pays(len(queries), train, thread_count(n_jobs))
     index = Index(train, metric, screen="auto" if pays else "direct", n_jobs=n_jobs)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress)
+
+
+def _a_screen_pays(n_queries: int, train: np.ndarray, n_threads: int) -> bool:
+    """Whether so many queries save more time than the choice of a screen takes."""
+    ever, a_feature, an_element = FIT_SECONDS
+    fit = ever + a_feature * train.shape[1] + an_element * train.size
+    rate = DIRECT_RATE[train.dtype == np.uint8] * n_threads
+    return SAVED * n_queries * train.size / rate > fit
 
 
 def pairwise_distances(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, _core, knn, screens, searcher
+from fastknn import index as index_module
 from fastknn.reference import reference_distances, reference_knn
 from fastknn.screens import Hadamard, candidates, principal_directions, random_rotation, shrink
 
@@ -471,6 +472,22 @@ def test_rows_on_disk_are_never_packed(metric, tmp_path):
     assert_right(index, np.full((2, 40), 1e6), 3000)
     assert index.nbytes == before
     assert index.stats_["rows_given_up"] == 0
+
+
+def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
+    """The two cases of the docstring, on two threads; and more threads need more queries."""
+    images = np.broadcast_to(np.uint8(0), (50_000, 3072))
+    noise = np.broadcast_to(np.float32(0), (200_000, 128))
+    for rows, least, most in ((images, 5000, 12_000), (noise, 300, 1500)):
+        assert not index_module._a_screen_pays(least, rows, 2)
+        assert index_module._a_screen_pays(most, rows, 2)
+        assert not index_module._a_screen_pays(most, rows, 20)
+    asked = []
+    monkeypatch.setattr(index_module, "_a_screen_pays", lambda *sizes: asked.append(sizes) or True)
+    data = structured(np.float32, 300, 40)
+    found = knn(data[:5], data, 3, n_jobs=1)
+    assert_array_equal(found[1], reference_knn(data[:5], data, 3, "l2")[1])
+    assert [(n, len(rows), threads) for n, rows, threads in asked] == [(5, 300, 1)]
 
 
 @pytest.mark.parametrize("screen", SCREENS)
