@@ -15,6 +15,13 @@ _HOME = {
     "pairwise_distances": "index",
     "cpu_level": "index",
     "KNeighborsClassifier": "neighbors",
+    "KNeighborsRegressor": "neighbors",
+    "KNeighborsTransformer": "neighbors",
+    "LocalOutlierFactor": "neighbors",
+    "NearestNeighbors": "neighbors",
+    "patch_sklearn": "patching",
+    "patched_sklearn": "patching",
+    "unpatch_sklearn": "patching",
     "topk": "vote",
     # Modules that are reached by name.
     "datasets": None,

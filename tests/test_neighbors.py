@@ -71,11 +71,13 @@ def test_digits_in_every_type_against_the_reference(digits, dtype, p):
 
 
 def test_leave_one_out_leaves_out_by_index():
-    # Six equal rows: a row's own index may not even be among its first k + 1.
-    train = np.zeros((6, 3))
-    model = KNeighborsClassifier(2).fit(train, [0, 1, 0, 1, 0, 1])
-    expected = [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1]]
+    # Six equal rows: a row's own index may not even be among its first k + 1; then, as in
+    # scikit-learn, the first of those goes.
+    train, labels = np.zeros((6, 8)), [0, 1, 0, 1, 0, 1]
+    model = KNeighborsClassifier(2).fit(train, labels)
+    expected = [[1, 2], [0, 2], [0, 1], [1, 2], [1, 2], [1, 2]]
     assert_array_equal(model.kneighbors(return_distance=False), expected)
+    assert model.backend_ == "fastknn"
 
 
 def test_ties_of_votes_go_to_the_smallest_label():
