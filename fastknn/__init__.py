@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Index": "index",
     "knn": "index",
+    "knn_graph": "index",
     "load_index": "index",
     "pairwise_distances": "index",
     "cpu_level": "index",

@@ -1,4 +1,4 @@
-"""The ``fastknn`` command: classify image sets from files, and a demonstration."""
+"""The ``fastknn`` command: classify image sets, run scripts faster, and a demonstration."""
 
 import argparse
 import csv
@@ -24,6 +24,10 @@ PATH is a folder of CIFAR-10 (binary or Python layout) or MNIST (IDX, gzipped or
 --train takes the training part and --test the test part; or one file: a CIFAR-10 batch, an IDX
 image file with its labels beside it, or a .npz with X and y.
 """
+RUN = """\
+Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from
+code that does not know. --report says what was replaced, to standard error.
+"""
 DEMO = """\
 Classify the 1,797 real digit images that come with scikit-learn, side by side with
 scikit-learn's own classifier. Needs no files.
@@ -43,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     options = _parser().parse_args(arguments)
+    if options.run is _run:  # whatever the script raises is the script's
+        _run(options)
+        return 0
     try:
         options.run(options)
     except KeyboardInterrupt:
@@ -109,6 +116,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     demo.set_defaults(run=_demo)
+
+    run = commands.add_parser(
+        "run",
+        help="run a Python script that uses scikit-learn's neighbours, faster",
+        description=RUN,
+        formatter_class=raw,
+    )
+    run.add_argument("--report", action="store_true", help="say what was replaced")
+    run.add_argument("script", metavar="SCRIPT", help="a Python file")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    run.set_defaults(run=_run)
     return parser
 
 
@@ -120,6 +138,26 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
     return value
+
+
+# --- run --------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> None:
+    import runpy
+
+    from fastknn.patching import patched_sklearn
+
+    before = sys.argv, sys.path[0]
+    with patched_sklearn() as replaced:
+        if options.report:
+            print("fastknn: replaced", ", ".join(replaced) or "nothing", file=sys.stderr)
+        sys.argv = [options.script, *options.arguments]
+        sys.path[0] = os.path.dirname(os.path.abspath(options.script))
+        try:
+            runpy.run_path(options.script, run_name="__main__")
+        finally:
+            sys.argv, sys.path[0] = before
 
 
 # --- classify ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from fastknn._core import cpu_level
 from fastknn._threads import for_each, thread_count
 from fastknn.searcher import Searcher, choose_cascade
 
-__all__ = ["Index", "cpu_level", "knn", "load_index", "pairwise_distances"]
+__all__ = ["Index", "cpu_level", "knn", "knn_graph", "load_index", "pairwise_distances"]
 
 SCREENS = ("auto", "direct", "rounded", "projected")
 # Packed queries of a block: about half of a common L2 cache, the other half is the panel's.
@@ -356,6 +356,75 @@ def knn(
     pays = _a_screen_pays(len(queries), train, thread_count(n_jobs))
     index = Index(train, metric, screen="auto" if pays else "direct", n_jobs=n_jobs)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress)
+
+
+def knn_graph(
+    X,
+    k: int,
+    metric: str = "l2",
+    *,
+    include_self: bool = False,
+    n_jobs: int | None = None,
+    progress=None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the exact k nearest rows of every row: the graph that others build on.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, width)
+        Of any type that `Index` takes.
+    k : int
+        Neighbours of each row, from 1 to n_rows - 1; with `include_self`, to n_rows.
+    metric : str, default "l2"
+        As for `Index`.
+    include_self : bool, default False
+        Whether each row is its own first neighbour, at distance 0, as UMAP's ``precomputed_knn``
+        wants it. If not, rows are left out of their own neighbours by index: equal rows are
+        neighbours of each other.
+    n_jobs, progress
+        As for `Index.search`.
+
+    Returns
+    -------
+    indices : ndarray (n_rows, k) of int64
+    distances : ndarray (n_rows, k) of float64
+        In this order: the pair that UMAP's ``precomputed_knn`` takes.
+
+    Examples
+    --------
+    >>> from fastknn import knn_graph
+    >>> indices, distances = knn_graph([[0.0], [1.0], [5.0]], k=1)
+    >>> indices.ravel(), distances.ravel()
+    (array([1, 0, 1]), array([1., 1., 4.]))
+    """
+    X = as_matrix(X, "X")
+    k = as_k(k, len(X))
+    if k == len(X) and not include_self:
+        raise ValueError(f"k must be at most {len(X) - 1}: a row of {len(X)} has no more others")
+    if include_self and k == 1:
+        return np.arange(len(X))[:, None], np.zeros((len(X), 1))
+    others = k - 1 if include_self else k
+    distances, indices = without_self(
+        *knn(X, X, others + 1, metric, n_jobs=n_jobs, progress=progress)
+    )
+    if include_self:
+        indices = np.column_stack([np.arange(len(X)), indices])
+        distances = np.column_stack([np.zeros(len(X)), distances])
+    return indices, distances
+
+
+def without_self(
+    distances: np.ndarray, indices: np.ndarray, spare: int = -1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first k + 1 neighbours of all training rows in their order, each row without itself.
+
+    Among duplicates a row may not be in its own first k + 1; then those are k + 1 others, all as
+    near, and the one at place `spare` goes.
+    """
+    others = indices != np.arange(len(indices))[:, None]
+    others[:, spare] &= ~others.all(axis=1)
+    shape = len(indices), indices.shape[1] - 1
+    return distances[others].reshape(shape), indices[others].reshape(shape)
 
 
 def _a_screen_pays(n_queries: int, train: np.ndarray, n_threads: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn import neighbors as _theirs
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastknn.index import Index
+from fastknn.index import Index, without_self
 from fastknn.vote import distance_weights, vote, vote_proba
 
 __all__ = [
@@ -118,16 +118,9 @@ class FastNeighbors:
         return (distances, indices) if return_distance else indices
 
     def _search_others(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Neighbours of the training rows, each without itself.
-
-        Among duplicates a row may not be in its own first k + 1; then those are k + 1 others, all
-        as near, and the first goes, as in scikit-learn.
-        """
-        distances, indices = self._index.search(self._index.train, k + 1, n_jobs=self.n_jobs)
-        others = indices != np.arange(len(indices))[:, None]
-        others[:, 0] &= ~others.all(axis=1)
-        shape = len(indices), k
-        return distances[others].reshape(shape), indices[others].reshape(shape)
+        """Neighbours of training rows, each without itself; as scikit-learn among equal ones."""
+        found = self._index.search(self._index.train, k + 1, n_jobs=self.n_jobs)
+        return without_self(*found, spare=0)
 
 
 class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):

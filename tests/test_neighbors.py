@@ -15,7 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastknn import KNeighborsClassifier
+from fastknn import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    KNeighborsTransformer,
+    LocalOutlierFactor,
+    NearestNeighbors,
+)
 from fastknn.reference import reference_knn
 
 DTYPES = [np.uint8, np.float32, np.float64]
@@ -36,7 +42,16 @@ def digits():
     return images[:600], labels[:600], images[600:800], labels[600:800]
 
 
-@parametrize_with_checks([KNeighborsClassifier(), KNeighborsClassifier(3, weights="distance")])
+@parametrize_with_checks(
+    [
+        KNeighborsClassifier(),
+        KNeighborsClassifier(3, weights="distance", algorithm="brute"),
+        KNeighborsRegressor(algorithm="brute"),
+        KNeighborsTransformer(n_neighbors=1, algorithm="brute"),
+        LocalOutlierFactor(algorithm="brute"),
+        NearestNeighbors(algorithm="brute"),
+    ]
+)
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
@@ -82,7 +97,8 @@ def test_leave_one_out_leaves_out_by_index():
 
 def test_ties_of_votes_go_to_the_smallest_label():
     train = np.array([[0.0], [1.0], [3.0], [4.0]])
-    model = KNeighborsClassifier(4).fit(train, ["z", "a", "z", "a"])
+    model = KNeighborsClassifier(4, algorithm="brute").fit(train, ["z", "a", "z", "a"])
+    assert model.backend_ == "fastknn"
     assert model.predict([[2.0]]) == ["a"]
 
 
@@ -183,4 +199,69 @@ def test_pickle_clone_and_scikit_learn_tools(continuous):
 
 def test_wide_integers_are_searched_as_scikit_learn_does():
     train = np.array([[2**60], [2**60 + 1], [0]])
-    assert KNeighborsClassifier(1).fit(train, [0, 0, 1]).predict([[5]]) == [1]
+    model = KNeighborsClassifier(1, algorithm="brute").fit(train, [0, 0, 1])
+    assert model.predict([[5]]) == [1]
+    assert model.backend_ == "fastknn"
+
+
+def both(ours, *arguments, **named):
+    """One of our estimators, and scikit-learn's of the same name."""
+    other = getattr(theirs, ours.__name__)
+    return ours(*arguments, **named), other(*arguments, algorithm="brute", **named)
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance", lambda d: 1 / (1 + d)])
+@pytest.mark.parametrize("p", [1, 2])
+def test_regressor(continuous, weights, p):
+    train, _, queries = continuous
+    targets = np.random.default_rng(1).normal(size=(300, 2))
+    for y in (targets, targets[:, 0], (targets[:, 0] * 10).astype(int)):
+        ours, reference = both(KNeighborsRegressor, 4, weights=weights, p=p)
+        ours.fit(train, y), reference.fit(train, y)
+        assert ours.backend_ == "fastknn"
+        for X in (queries, None):
+            assert_allclose(ours.predict(X), reference.predict(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["distance", "connectivity"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_graphs(continuous, mode, p):
+    train, _, queries = continuous
+    ours, reference = both(KNeighborsTransformer, n_neighbors=4, mode=mode, p=p)
+    mine, other = ours.fit_transform(train), reference.fit_transform(train)
+    assert ours.backend_ == "fastknn"
+    assert_array_equal(mine.indices, other.indices)
+    assert_allclose(mine.data, other.data, atol=1e-6)  # theirs of a row to itself is not zero
+    assert_allclose(ours.transform(queries).toarray(), reference.transform(queries).toarray())
+    ours, reference = both(NearestNeighbors, n_neighbors=4, p=p)
+    for X in (queries, None):
+        mine = ours.fit(train).kneighbors_graph(X, mode=mode)
+        assert_allclose(
+            mine.toarray(), reference.fit(train).kneighbors_graph(X, mode=mode).toarray()
+        )
+    mine, other = ours.radius_neighbors(queries, 5), reference.radius_neighbors(queries, 5)
+    for place in range(len(queries)):
+        assert set(mine[1][place]) == set(other[1][place])
+
+
+@pytest.mark.parametrize("novelty", [True, False])
+def test_outliers(continuous, novelty):
+    train, _, queries = continuous
+    ours, reference = both(LocalOutlierFactor, novelty=novelty)
+    ours.fit(train), reference.fit(train)
+    assert ours.backend_ == "fastknn"
+    assert_allclose(ours.negative_outlier_factor_, reference.negative_outlier_factor_)
+    if novelty:
+        assert_allclose(ours.score_samples(queries), reference.score_samples(queries))
+
+
+def test_few_features_go_to_the_tree(caplog):
+    points = np.random.default_rng(0).normal(size=(200, 6))
+    for given in (points[:, :5], points[:, :5].tolist()):
+        with caplog.at_level(logging.DEBUG, logger="fastknn"):
+            model = NearestNeighbors().fit(given)
+        assert (model.backend_, model._fit_method) == ("scikit-learn", "kd_tree")
+        assert "algorithm is kd_tree" in caplog.text
+        assert NearestNeighbors(algorithm="brute").fit(given).backend_ == "fastknn"
+    assert NearestNeighbors().fit(points).backend_ == "fastknn"
+    assert NearestNeighbors().fit(points.tolist()).backend_ == "fastknn"

@@ -1,0 +1,178 @@
+"""scikit-learn patched: what is replaced, what comes back, and scikit-learn's own tests."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.neighbors
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import manifold
+from sklearn.manifold import _isomap
+
+import fastknn
+from fastknn import cli, neighbors
+from fastknn.patching import patch_sklearn, patched_sklearn, unpatch_sklearn
+
+HERE = Path(__file__).resolve().parent
+ORIGINAL = {name: getattr(sklearn.neighbors, name) for name in neighbors.__all__}
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_patched():
+    yield
+    unpatch_sklearn()
+    for name, value in ORIGINAL.items():
+        assert getattr(sklearn.neighbors, name) is value
+
+
+def test_patch_and_back():
+    done = patch_sklearn()
+    for name in neighbors.__all__:
+        assert getattr(sklearn.neighbors, name) is getattr(neighbors, name)
+        assert f"sklearn.neighbors.{name}" in done
+    assert _isomap.NearestNeighbors is neighbors.NearestNeighbors
+    assert "sklearn.manifold._isomap.NearestNeighbors" in done
+    assert patch_sklearn() == []  # idempotent
+    assert unpatch_sklearn() == done
+    assert _isomap.NearestNeighbors is ORIGINAL["NearestNeighbors"]
+    assert unpatch_sklearn() == []
+
+
+def test_classes_stay_in_the_modules_that_define_them():
+    """Their methods may call super() by the name of the class."""
+    patch_sklearn()
+    for value in ORIGINAL.values():
+        assert getattr(sys.modules[value.__module__], value.__name__) is value
+        value(n_neighbors=3)
+
+
+def test_what_somebody_else_put_there_stays():
+    patch_sklearn()
+    _isomap.NearestNeighbors = marker = object()
+    assert "sklearn.manifold._isomap.NearestNeighbors" not in unpatch_sklearn()
+    assert _isomap.NearestNeighbors is marker
+    _isomap.NearestNeighbors = ORIGINAL["NearestNeighbors"]
+
+
+def test_within_a_block():
+    with patched_sklearn() as done:
+        assert done
+        with patched_sklearn() as inner:
+            assert inner == []
+        assert sklearn.neighbors.NearestNeighbors is neighbors.NearestNeighbors
+    assert sklearn.neighbors.NearestNeighbors is ORIGINAL["NearestNeighbors"]
+    with pytest.raises(RuntimeError, match="within"), patched_sklearn():
+        raise RuntimeError("within")
+    assert sklearn.neighbors.NearestNeighbors is ORIGINAL["NearestNeighbors"]
+
+
+def test_estimators_that_use_neighbors_inside():
+    points = np.random.default_rng(0).normal(size=(120, 12))
+    expected = manifold.Isomap(n_neighbors=8).fit_transform(points)
+    with patched_sklearn():
+        model = manifold.Isomap(n_neighbors=8).fit(points)
+    assert model.nbrs_.backend_ == "fastknn"
+    assert_allclose(np.abs(model.embedding_), np.abs(expected), rtol=1e-6, atol=1e-8)
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+if __name__ == "__main__":
+    found = NearestNeighbors(n_neighbors=1).fit(np.eye(9)).kneighbors(np.eye(9)[:2])
+    print(NearestNeighbors.__module__, sys.argv[1:], found[1].ravel().tolist())
+    if "fail" in sys.argv:
+        raise ValueError("the script's own")
+"""
+
+
+def test_run_a_script(tmp_path, capsys):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    before = list(sys.argv), list(sys.path)
+    assert cli.main(["run", "--report", str(tmp_path / "script.py"), "--k", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "fastknn.neighbors ['--k', '3'] [0, 1]\n"
+    assert "sklearn.neighbors.NearestNeighbors" in err
+    with pytest.raises(ValueError, match="the script's own"):
+        cli.main(["run", str(tmp_path / "script.py"), "fail"])
+    assert before == (sys.argv, sys.path)
+
+
+def run_their_tests(tmp_path, *modules):
+    """scikit-learn's tests in a process of their own, with fastknn in its place."""
+    root = str(Path(fastknn.__file__).parents[1])
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "patched_plugin", "--pyargs", *modules),
+            *("-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--tb=short"),
+        ],
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{HERE}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    searches = re.search(r"searches: (\d+) by fastknn, (\d+) by scikit-learn", done.stdout)
+    print(searches.group())
+    return int(searches.group(1)), int(searches.group(2))
+
+
+def test_their_tests_of_neighbors(tmp_path):
+    names = ("neighbors", "neighbors_pipeline", "graph", "lof")
+    fast, _ = run_their_tests(tmp_path, *(f"sklearn.neighbors.tests.test_{n}" for n in names))
+    assert fast > 300
+
+
+def test_their_tests_of_what_uses_neighbors(tmp_path):
+    fast, _ = run_their_tests(
+        tmp_path,
+        "sklearn.manifold",
+        "sklearn.cluster.tests.test_spectral",
+        "sklearn.impute",
+        "sklearn.semi_supervised",
+    )
+    assert fast > 30
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_knn_graph(dtype, metric):
+    X = np.random.default_rng(0).integers(0, 3, (80, 3)).astype(dtype)  # many are equal
+    everything = fastknn.pairwise_distances(X, X, metric).astype(np.float64)
+    np.fill_diagonal(everything, np.inf)
+    order = np.argsort(everything, axis=1, kind="stable")
+    for k in (1, 5, 79):
+        indices, distances = fastknn.knn_graph(X, k, metric, n_jobs=1)
+        assert_array_equal(indices, order[:, :k])
+        assert_allclose(distances, np.take_along_axis(everything, order[:, :k], 1), rtol=1e-6)
+    for k in (1, 5, 80):
+        indices, distances = fastknn.knn_graph(X, k, metric, include_self=True)
+        assert_array_equal(indices, np.column_stack([np.arange(80), order[:, : k - 1]]))
+        assert (distances[:, 0] == 0).all()
+
+
+def test_knn_graph_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="k must be at most 2: a row of 3 has no more others"):
+        fastknn.knn_graph(np.eye(3), 3)
+    with pytest.raises(ValueError, match="k must be at most the number of training rows, 3"):
+        fastknn.knn_graph(np.eye(3), 4, include_self=True)
+    with pytest.raises(ValueError, match="X must"):
+        fastknn.knn_graph([1.0, 2.0], 1)
+
+
+def test_umap_takes_the_graph():
+    """With the real one, where it is installed."""
+    umap = pytest.importorskip("umap")
+    X = np.random.default_rng(0).normal(size=(300, 20)).astype(np.float32)
+    graph = fastknn.knn_graph(X, 15, include_self=True)
+    options = {"n_neighbors": 15, "random_state": 0, "n_epochs": 5}
+    given = umap.UMAP(precomputed_knn=(*graph, None), **options).fit_transform(X)
+    assert given.shape == (300, 2)
+    assert np.isfinite(given).all()
