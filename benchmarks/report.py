@@ -112,6 +112,12 @@ def table(benchmark: dict) -> str:
         if name in info:
             said = f"{info[name]:.3g}" if isinstance(info[name], float) else info[name]
             lines.append(f"\n{name.replace('_', ' ')}: {said}")
+    if "slower" in info:
+        count, mean = len(info["ratios"]), info["geometric_mean"]
+        lines.append(
+            f"\n{count} shapes; fastknn takes {mean:.2f} x scikit-learn's time (geometric)"
+        )
+        lines += [f"- slower: {shape}: {ratio:.2f} x" for shape, ratio in info["slower"].items()]
     lines += [stages(name, work) for name, work in info.get("work", {}).items()]
     if isinstance(info.get("times_matmul"), float):
         lines.append(f"\ntimes matmul: {info['times_matmul']:.2f}")

@@ -3,11 +3,13 @@
 pytest --benchmark-only --benchmark-json=speed.json && python benchmarks/report.py speed.json
 """
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +318,58 @@ def test_cost_over_n(benchmark, cifar10, metric, n_rows):
         queries=given,
         seconds_per_query=per_query(medians, given),
         work={name: search.work(given[name]) for name, search in ours.items()},
+    )
+
+
+SHAPES = [(n, d) for n in (100, 1000, 5000, 20_000) for d in (2, 6, 16, 64, 256, 784)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_drop_in(benchmark, metric, dtype):
+    """kneighbors() of the estimator against scikit-learn's over many shapes, both by default.
+
+    extra_info has every shape and, as `slower`, those where scikit-learn was quicker by 5 %.
+    """
+    import sklearn.neighbors as theirs
+
+    from fastknn import NearestNeighbors
+
+    generator = np.random.default_rng(0)
+    name = {"l1": "manhattan", "l2": "euclidean"}[metric]
+    ratios = {}
+
+    def sweep() -> None:
+        for (n_rows, width), n_queries, k in itertools.product(SHAPES, (1, 100, 1000), (1, 10)):
+            if metric == "l1" and n_rows * width * n_queries > 2e9:
+                continue  # seconds each, for scikit-learn
+            data = [
+                (generator.normal(size=(n, width)) * 40 + 128).clip(0, 255).astype(dtype)
+                for n in (n_rows, n_queries)
+            ]
+            seconds = []
+            for module in (NearestNeighbors, theirs.NearestNeighbors):
+                model = module(n_neighbors=k, metric=name).fit(data[0])
+                model.kneighbors(data[1])
+                seconds.append((model, []))
+            for _ in range(5):
+                for model, times in seconds:
+                    time.sleep(0.012)  # threads of the other may still spin
+                    started = time.perf_counter()
+                    model.kneighbors(data[1])
+                    times.append(time.perf_counter() - started)
+            ours, other = (float(np.median(times)) for _, times in seconds)
+            shape = f"{n_rows} x {width}, {n_queries} queries, k={k}"
+            ratios[shape] = ours / other
+
+    benchmark.pedantic(sweep, rounds=1, iterations=1)
+    benchmark.extra_info.update(
+        kind="drop-in",
+        metric=metric,
+        dtype=dtype,
+        ratios=ratios,
+        geometric_mean=float(np.exp(np.mean(np.log(list(ratios.values()))))),
+        slower={shape: ratio for shape, ratio in ratios.items() if ratio > 1.05},
     )
 
 

@@ -353,7 +353,7 @@ def knn(
     (array([[1., 2.]]), array([[1, 0]]))
     """
     train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
-    pays = _a_screen_pays(len(queries), train, thread_count(n_jobs))
+    pays = screen_pays(len(queries), train, thread_count(n_jobs))
     index = Index(train, metric, screen="auto" if pays else "direct", n_jobs=n_jobs)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress)
 
@@ -427,7 +427,7 @@ def without_self(
     return distances[others].reshape(shape), indices[others].reshape(shape)
 
 
-def _a_screen_pays(n_queries: int, train: np.ndarray, n_threads: int) -> bool:
+def screen_pays(n_queries: int, train: np.ndarray, n_threads: int) -> bool:
     """Whether so many queries save more time than the choice of a screen takes."""
     ever, a_feature, an_element = FIT_SECONDS
     fit = ever + a_feature * train.shape[1] + an_element * train.size

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn import neighbors as _theirs
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastknn.index import Index, without_self
+from fastknn._threads import thread_count
+from fastknn.index import Index, screen_pays, without_self
 from fastknn.vote import distance_weights, vote, vote_proba
 
 __all__ = [
@@ -39,6 +40,27 @@ FAST_METRICS = {
 TREE_WIDTH = 5
 
 
+class PatientIndex:
+    """An index that is direct at first, and gets a screen once so many queries came that it pays.
+
+    A screen is chosen when what it would have saved so far exceeds its own cost, so that no
+    sequence of searches takes much more than twice what was best for it.
+    """
+
+    def __init__(self, train: np.ndarray, metric: str, n_jobs: int | None) -> None:
+        self.index = Index(train, metric, screen="direct", n_jobs=n_jobs)
+        self.queries_seen = 0
+
+    def search(self, X: np.ndarray, k: int, n_jobs: int | None) -> tuple[np.ndarray, np.ndarray]:
+        index = self.index
+        self.queries_seen += len(X)
+        if index.screen == "direct" and screen_pays(
+            self.queries_seen, index.train, thread_count(n_jobs)
+        ):
+            index = self.index = Index(index.train, index.metric, n_jobs=n_jobs)
+        return index.search(X, k, n_jobs=n_jobs)
+
+
 class FastNeighbors:
     """fastknn's search in front of one of scikit-learn's neighbours estimators.
 
@@ -62,7 +84,7 @@ class FastNeighbors:
         reason = self._why_not_fast()
         if reason is None:
             metric = FAST_METRICS[self.effective_metric_]
-            self._index = Index(_searchable(self._fit_X), metric, n_jobs=self.n_jobs)
+            self._index = PatientIndex(_searchable(self._fit_X), metric, self.n_jobs)
         else:
             logger.debug("%s falls back to scikit-learn: %s", type(self).__name__, reason)
         self.backend_ = "scikit-learn" if self._index is None else "fastknn"
@@ -114,12 +136,12 @@ class FastNeighbors:
             distances, indices = self._search_others(k)
         else:
             X = validate_data(self, X, reset=False, order="C")
-            distances, indices = self._index.search(_searchable(X), k, n_jobs=self.n_jobs)
+            distances, indices = self._index.search(_searchable(X), k, self.n_jobs)
         return (distances, indices) if return_distance else indices
 
     def _search_others(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Neighbours of training rows, each without itself; as scikit-learn among equal ones."""
-        found = self._index.search(self._index.train, k + 1, n_jobs=self.n_jobs)
+        found = self._index.search(self._index.index.train, k + 1, self.n_jobs)
         return without_self(*found, spare=0)
 
 

@@ -82,7 +82,7 @@ def test_digits_in_every_type_against_the_reference(digits, dtype, p):
     expected_distances, expected_indices = reference_knn(test, train, 7, f"l{p}")
     assert_array_equal(indices, expected_indices)
     assert_array_equal(distances, expected_distances)
-    assert model._index.train.dtype == dtype
+    assert model._index.index.train.dtype == dtype
 
 
 def test_leave_one_out_leaves_out_by_index():
@@ -265,3 +265,22 @@ def test_few_features_go_to_the_tree(caplog):
         assert NearestNeighbors(algorithm="brute").fit(given).backend_ == "fastknn"
     assert NearestNeighbors().fit(points).backend_ == "fastknn"
     assert NearestNeighbors().fit(points.tolist()).backend_ == "fastknn"
+
+
+def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):
+    train, labels, queries = continuous
+    seen = []
+    monkeypatch.setattr(
+        "fastknn.neighbors.screen_pays", lambda n, rows, threads: seen.append(n) or n >= 400
+    )
+    model = KNeighborsClassifier(3, n_jobs=1).fit(train, labels)
+    expected = model.kneighbors(queries)  # 100
+    assert model._index.index.screen == "direct"
+    model.kneighbors()  # 300 more
+    first = model._index.index
+    assert first.screen == "auto"
+    for mine, other in zip(model.kneighbors(queries), expected, strict=True):
+        assert_array_equal(mine, other)
+    assert model._index.index is first  # chosen once
+    assert seen == [100, 400]
+    assert model.fit(train, labels)._index.index.screen == "direct"

@@ -479,11 +479,11 @@ def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
     images = np.broadcast_to(np.uint8(0), (50_000, 3072))
     noise = np.broadcast_to(np.float32(0), (200_000, 128))
     for rows, least, most in ((images, 5000, 12_000), (noise, 300, 1500)):
-        assert not index_module._a_screen_pays(least, rows, 2)
-        assert index_module._a_screen_pays(most, rows, 2)
-        assert not index_module._a_screen_pays(most, rows, 20)
+        assert not index_module.screen_pays(least, rows, 2)
+        assert index_module.screen_pays(most, rows, 2)
+        assert not index_module.screen_pays(most, rows, 20)
     asked = []
-    monkeypatch.setattr(index_module, "_a_screen_pays", lambda *sizes: asked.append(sizes) or True)
+    monkeypatch.setattr(index_module, "screen_pays", lambda *sizes: asked.append(sizes) or True)
     data = structured(np.float32, 300, 40)
     found = knn(data[:5], data, 3, n_jobs=1)
     assert_array_equal(found[1], reference_knn(data[:5], data, 3, "l2")[1])
