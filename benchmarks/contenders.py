@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -35,14 +36,6 @@ class Fastknn:
             },
             "bytes": self.index.nbytes,
         }
-
-
-def fastknn_auto(train: np.ndarray, metric: str) -> Search:
-    return Fastknn(train, metric)
-
-
-def fastknn_direct(train: np.ndarray, metric: str) -> Search:
-    return Fastknn(train, metric, "direct")
 
 
 def numpy_reference(train: np.ndarray, metric: str) -> Search:
@@ -103,8 +96,8 @@ def floats(array: np.ndarray) -> np.ndarray:
 
 # Name: how it is built, and whether it wants floats. Order is that of tables and plots.
 CONTENDERS: dict[str, tuple[Callable[[np.ndarray, str], Search], bool]] = {
-    "fastknn": (fastknn_auto, False),
-    "fastknn direct": (fastknn_direct, False),
+    "fastknn": (Fastknn, False),
+    "fastknn direct": (partial(Fastknn, screen="direct"), False),
     "faiss": (faiss, True),
     "scikit-learn-intelex": (scikit_learn_intelex, True),
     "usearch": (usearch, False),

@@ -35,12 +35,12 @@ def take_turns(benchmark, contenders: dict[str, Run], rounds: int, **info) -> di
     return medians
 
 
-def timed(run: Run) -> float:
+def timed(run: Run, rest: float = REST_SECONDS) -> float:
     """Seconds of one run; a run that times itself returns them as a float.
 
     First a rest: threads of the one before may still spin in wait of more, on the same cores.
     """
-    time.sleep(REST_SECONDS)
+    time.sleep(rest)
     started = time.perf_counter()
     own = run()
     return own if isinstance(own, float) else time.perf_counter() - started

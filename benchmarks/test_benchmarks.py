@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from contenders import CONTENDERS, Fastknn, build, in_its_form  # noqa: E402
-from measure import matmul_run, take_turns  # noqa: E402
+from measure import matmul_run, take_turns, timed  # noqa: E402
 
 METRICS = ["l2", "l1"]
 # Queries that each contender gets, so that a round takes seconds; times are per query.
@@ -343,21 +342,23 @@ def test_drop_in(benchmark, metric, dtype):
         for (n_rows, width), n_queries, k in itertools.product(SHAPES, (1, 100, 1000), (1, 10)):
             if metric == "l1" and n_rows * width * n_queries > 2e9:
                 continue  # seconds each, for scikit-learn
-            data = [
+            rows, queries = (
                 (generator.normal(size=(n, width)) * 40 + 128).clip(0, 255).astype(dtype)
                 for n in (n_rows, n_queries)
-            ]
+            )
             seconds = []
             for module in (NearestNeighbors, theirs.NearestNeighbors):
-                model = module(n_neighbors=k, metric=name).fit(data[0])
-                model.kneighbors(data[1])
+                model = module(n_neighbors=k, metric=name).fit(rows)
+                model.kneighbors(queries)
                 seconds.append((model, []))
             for _ in range(5):
                 for model, times in seconds:
-                    time.sleep(0.012)  # threads of the other may still spin
-                    started = time.perf_counter()
-                    model.kneighbors(data[1])
-                    times.append(time.perf_counter() - started)
+                    times.append(
+                        timed(
+                            lambda search=model.kneighbors, queries=queries: search(queries),
+                            rest=0.012,
+                        )
+                    )
             ours, other = (float(np.median(times)) for _, times in seconds)
             shape = f"{n_rows} x {width}, {n_queries} queries, k={k}"
             ratios[shape] = ours / other

@@ -401,8 +401,6 @@ def knn_graph(
     k = as_k(k, len(X))
     if k == len(X) and not include_self:
         raise ValueError(f"k must be at most {len(X) - 1}: a row of {len(X)} has no more others")
-    if include_self and k == 1:
-        return np.arange(len(X))[:, None], np.zeros((len(X), 1))
     others = k - 1 if include_self else k
     distances, indices = without_self(
         *knn(X, X, others + 1, metric, n_jobs=n_jobs, progress=progress)
@@ -516,9 +514,8 @@ class _Tally:
     def add(self, blocks: "list[_core.QueryBlock]") -> None:
         """Take in one part's blocks: the one it began with, and the direct one it may end with."""
         first, *others = blocks
-        empty = [0] * (len(first.survivors) + 1)
-        self.survivors = _added(self.survivors or empty[:-1], first.survivors)
-        self.stage_seconds = _added(self.stage_seconds or empty, first.stage_seconds)
+        self.survivors = _added(self.survivors, first.survivors)
+        self.stage_seconds = _added(self.stage_seconds, first.stage_seconds)
         self.screened += sum(block.screened for block in blocks)
         self.refined += sum(block.refined for block in blocks)
         self.given_up += sum(block.screened for block in others)
@@ -542,7 +539,7 @@ class _Tally:
 
 
 def _added(left: list, right: list) -> list:
-    return [a + b for a, b in zip(left, right, strict=True)]
+    return [a + b for a, b in zip(left, right, strict=True)] if left else right
 
 
 class _Part(NamedTuple):

@@ -76,8 +76,6 @@ BLOCK_SUM(l2_block, difference *difference)
 BYTE_DISTANCE(l1_bytes, l1_block)
 BYTE_DISTANCE(l2_bytes, l2_block)
 
-/* The largest strides first: those are whole vectors; the last three levels stay in eight lanes.
- * Limit: one load, one add and one store an element and level, out of the L1 cache. */
 static ALWAYS_INLINE void butterfly(float *a, float *b)
 {
     const float sum = *a + *b, difference = *a - *b;
@@ -85,16 +83,15 @@ static ALWAYS_INLINE void butterfly(float *a, float *b)
     *b = difference;
 }
 
+/* The largest strides first: those are whole vectors; the last three levels stay in eight lanes.
+ * Limit: one load, one add and one store an element and level, out of the L1 cache. */
 static void hadamard(size_t size, float *values)
 {
     for (size_t stride = size / 2; stride >= 8; stride /= 2)
         for (size_t start = 0; start < size; start += 2 * stride) {
             float *restrict a = values + start, *restrict b = a + stride;
-            for (size_t i = 0; i < stride; i++) {
-                const float sum = a[i] + b[i], difference = a[i] - b[i];
-                a[i] = sum;
-                b[i] = difference;
-            }
+            for (size_t i = 0; i < stride; i++)
+                butterfly(a + i, b + i);
         }
     for (size_t start = 0; start < size; start += 8) {
         float *eight = values + start;
