@@ -17,7 +17,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 KERNELS = "fastknn/_kernels"
-C_FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno"]
+# -Wno-psabi: vectors wider than the level's are returned by inlined functions only.
+C_FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-Wno-psabi",
+]
 # Level: flags. The order is that of the levels in dispatch.c; base is always built.
 LEVELS = {
     "avx2": ["-mavx2", "-mfma"],
@@ -77,7 +85,7 @@ setup(
             Extension(
                 "fastknn._core",
                 ["fastknn/_core.pyx"],
-                depends=[f"{KERNELS}/kernels.h", *glob.glob("fastknn/_blocks/*.pxi")],
+                depends=[*glob.glob(f"{KERNELS}/*.[ch]"), *glob.glob("fastknn/_blocks/*.pxi")],
                 extra_compile_args=os.environ.get("FASTKNN_CFLAGS", "").split(),
                 extra_link_args=os.environ.get("FASTKNN_LDFLAGS", "").split(),
             )

@@ -64,6 +64,9 @@ cdef class Panels:
     scale, error : ndarray (n_rows,) of float32, or None
         For codes: what a unit of a row's code is worth, and how far at most the row's
         contraction lies from its code.
+    centre : ndarray (width,) of float64, or None
+        For floats under L2: pack float32 values about this point, for the expanded screen,
+        instead of the rows' own for direct differences.
 
     The memory is there at once, the rows are not: `pack` brings them, range by range.
     """
@@ -71,11 +74,17 @@ cdef class Panels:
     cdef object memory
     cdef Rows rows
 
-    def __init__(self, given, metric, scale=None, error=None):
+    def __init__(self, given, metric, scale=None, error=None, centre=None):
         cdef Rows *rows = &self.rows
         rows.given = as_matrix(given, metric)
-        rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
-        rows.n_rows, rows.item_bytes = len(given), given.itemsize
+        rows.n_rows = len(given)
+        if centre is None:
+            rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
+            rows.item_bytes = given.itemsize
+        else:
+            rows.tile = &kernels.tiles[F32][DOT]
+            rows.item_bytes = 4
+            rows.centre = <double *>address(centre)
         rows.groups = (rows.given.width + rows.tile.group - 1) // rows.tile.group
         limit = DEPTH_LIMIT_BYTES if rows.given.element == U8 else DEPTH_LIMIT_FLOATS
         rows.chunk_groups = limit // rows.tile.group
@@ -85,7 +94,7 @@ cdef class Panels:
         padded = self.n_panels * rows.tile.rows
         panels = aligned(self.n_panels * rows.panel_bytes, np.uint8)
         bias = aligned(padded, SCORE_DTYPES[rows.scores])
-        self.memory = [given, panels, bias]
+        self.memory = [[given, centre], panels, bias]
         rows.panels, rows.bias = address(panels), address(bias)
         if scale is not None:
             terms = [aligned(padded, np.float32) for _ in range(3)]

@@ -39,8 +39,10 @@ DIRECT_RATE = (2.7e10, 2.1e11)
 SAVED = 0.8
 # float32 values whose squares, and the sums of many, are far from overflow and underflow.
 SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
-# Element pairs below which starting a thread costs more than it gives.
-THREAD_PAIRS = 4_000_000
+# Bytes of packed queries, each as often as there are rows, below which starting a thread costs more
+# than it gives: a thread takes 0.2 ms, one or two more where the other core sleeps, and does some
+# 1e11 of these bytes a second.
+THREAD_BYTES = 1 << 27
 # Pieces of the rows for each of the threads that share them.
 SHARED_PIECES = 8
 # Partial results of a split over rows at most; above it, split over queries.
@@ -482,7 +484,7 @@ def pairwise_distances(
     n_threads = thread_count(n_jobs)
     queries = queries.astype(common, copy=False)
     train = train.astype(common, copy=False)
-    panels = Searcher(train, metric, None, n_threads).panels
+    panels = Searcher(train, metric, None, n_threads, differences=True).panels
     parts, _ = _plan(len(queries), panels, n_threads, train.shape[1])
     pieces = _pieces(parts)
 
@@ -567,7 +569,7 @@ def _plan(
     `result_bytes` a query, would be too large). Pieces are of whole multiples of `together`.
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
-    if n_queries * panels.n_rows * panels.width < THREAD_PAIRS:
+    if n_queries * panels.n_rows * panels.query_bytes < THREAD_BYTES:
         n_threads = 1
     few = n_queries < n_threads * tile
     n_units = -(-n_panels // together)

@@ -19,6 +19,8 @@ FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
 SMALL_ELEMENTS = 1 << 19
 # Rows for each neighbour wanted, below which no screen pays: it keeps all the first ones.
 ROWS_PER_NEIGHBOR = 16
+# Rows whose mean the expanded screen is centred on.
+MIDDLE_ROWS = 256
 # Bytes of rows that are packed at a time where only a few queries ask.
 CHUNK_BYTES = 64 << 20
 
@@ -34,6 +36,9 @@ class Searcher:
     n_threads : int
     codes : list of CodeRows, optional
         The codes of the training rows, where they are known.
+    differences : bool, default False
+        Whether the direct screen takes floats under L2 by their differences, three operations an
+        element in their own type, and not by expanded squares, one in float32.
     """
 
     def __init__(
@@ -43,11 +48,16 @@ class Searcher:
         cascade: Cascade | None,
         n_threads: int,
         codes: "list[_core.CodeRows] | None" = None,
+        differences: bool = False,
     ) -> None:
         self.train, self.metric, self.cascade = train, metric, cascade
-        self.n_threads, self._direct = n_threads, None
+        self.n_threads, self._simpler = n_threads, None
         self.codes = []
-        if cascade is None:
+        may_expand = metric == "l2" and train.dtype.kind == "f" and not differences
+        self.expanded = cascade is None and may_expand
+        if self.expanded:
+            self.panels = _core.Panels(train, metric, centre=_middle(train))
+        elif cascade is None:
             self.panels = _core.Panels(train, metric)
         else:
             self.codes = cascade.code_rows(train, n_threads) if codes is None else codes
@@ -63,7 +73,8 @@ class Searcher:
 
     def __reduce__(self) -> tuple:
         # Panels are laid out for this processor: they are packed again where they arrive.
-        return Searcher, (self.train, self.metric, self.cascade, thread_count(None), self.codes)
+        arguments = self.train, self.metric, self.cascade, thread_count(None), self.codes
+        return Searcher, (*arguments, not self.expanded)
 
     @property
     def name(self) -> str:
@@ -73,8 +84,8 @@ class Searcher:
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        direct = 0 if self._direct is None else self._direct.nbytes
-        return self.panels.nbytes + sum(codes.nbytes for codes in self.codes) + direct
+        simpler = 0 if self._simpler is None else self._simpler.nbytes
+        return self.panels.nbytes + sum(codes.nbytes for codes in self.codes) + simpler
 
     @property
     def panels_together(self) -> int:
@@ -85,20 +96,25 @@ class Searcher:
 
     @property
     def may_give_up(self) -> bool:
-        """Whether there is a direct screen to fall back to: not where rows stay on disk."""
-        return self.cascade is not None and not _on_disk(self.train)
+        """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
+        return (self.cascade is not None or self.expanded) and not _on_disk(self.train)
 
-    def direct(self) -> "Searcher":
-        """The same rows for the direct screen: packed when first asked for, and kept."""
+    def simpler(self) -> "Searcher":
+        """The same rows for the next simpler screen: packed when first asked for, and kept.
+
+        After a cascade that is the direct screen; after its expanded form, its differences.
+        """
         with _fallback.lock:
-            if self._direct is None:
-                self._direct = Searcher(self.train, self.metric, None, self.n_threads)
-            return self._direct
+            if self._simpler is None:
+                self._simpler = Searcher(
+                    self.train, self.metric, None, self.n_threads, differences=self.expanded
+                )
+            return self._simpler
 
     def suited(self, k: int) -> "Searcher":
         """Who should search for k neighbours: this one, or the direct one for very many."""
         many = k * ROWS_PER_NEIGHBOR > len(self.train)
-        return self.direct() if many and self.may_give_up else self
+        return self.simpler() if many and self.cascade is not None and self.may_give_up else self
 
     def search(
         self,
@@ -110,7 +126,7 @@ class Searcher:
     ) -> Iterator[tuple[_core.QueryBlock, int]]:
         """Search ranges of panels, in increasing order: yields the block at work, and its rows.
 
-        Where the cascade turns out not to pay for these queries, the direct screen takes over
+        Where a screen turns out not to pay for these queries, the next simpler one takes over
         the rows that are left. Then at most some hundred rows cost more than directly.
         """
         if block is None:
@@ -127,7 +143,7 @@ class Searcher:
                 reached = min(panel * panel_rows, last)
                 yield block, reached - began
                 if reached < last:
-                    searcher = self.direct()
+                    searcher = searcher.simpler()
                     block = searcher.block(queries, distances, indices, resume=True)
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
@@ -137,7 +153,7 @@ class Searcher:
         contraction was not made for.
         """
         if self.cascade is None:
-            return Searcher(train, self.metric, None, n_threads)
+            return Searcher(train, self.metric, None, n_threads, differences=not self.expanded)
         added = self.cascade.code_rows(train[len(self.train) :], n_threads)
         codes = [
             _core.CodeRows(
@@ -175,6 +191,9 @@ class Searcher:
 
     def code(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
+        if self.expanded:
+            exact = np.ascontiguousarray(queries, np.float64)
+            return {"codes": exact, "train": self.train, "exact": exact}
         if self.cascade is None:
             codes, exact, errors = encode_directly(queries, self.train.dtype, self.metric)
             train = None if exact is None else self.train
@@ -194,6 +213,14 @@ class Searcher:
             "train": self.train,
             "exact": exact,
         }
+
+
+def _middle(train: np.ndarray) -> np.ndarray:
+    """A point amid the rows, about which their squares stay small; of no weight otherwise."""
+    some = train[:: max(1, len(train) // MIDDLE_ROWS)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = some.mean(axis=0, dtype=np.float64)
+    return mean if np.isfinite(mean).all() else np.zeros(train.shape[1])
 
 
 class _Fallback:
@@ -341,7 +368,7 @@ class _Trial:
     def _try(self, caps: np.ndarray | None, coding: float, searching: float):
         block = self.searcher.block(self.queries, self.distances, self.indices, caps)
         n_panels = self.searcher.panels.n_panels
-        reached = block.search(0, n_panels, self.searcher.cascade is not None)
+        reached = block.search(0, n_panels, self.searcher.may_give_up)
         # One that gave up would have been as slow with the rows that were left.
         seconds = block.seconds * n_panels / reached
         return min(coding, block.coding_seconds), min(searching, seconds), reached == n_panels

@@ -190,7 +190,7 @@ OUTS = {
 @pytest.mark.parametrize("kind", OUTS)
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_out(monkeypatch, dtype, metric, out_type, kind, n_jobs):
-    monkeypatch.setattr(room, "THREAD_PAIRS", 0)
+    monkeypatch.setattr(room, "THREAD_BYTES", 0)
     n_rows = 1 if kind.startswith("Fortran") else 45
     queries, train = points(dtype, 29, 10, 1), points(dtype, n_rows, 10, 2)
     out = OUTS[kind]((29, n_rows), out_type)
@@ -239,7 +239,7 @@ def test_plans_agree_to_the_bit(monkeypatch, dtype, metric, n_queries, width):
     expected = pairwise_distances(queries, train, metric, n_jobs=1)
     for plan in PLANS.values():
         with monkeypatch.context() as patch:
-            for name, value in {"THREAD_PAIRS": 0, **plan}.items():
+            for name, value in {"THREAD_BYTES": 0, **plan}.items():
                 patch.setattr(room, name, value)
             for n_jobs in (1, 2, 3, 8):
                 found = pairwise_distances(queries, train, metric, n_jobs=n_jobs)

@@ -45,7 +45,7 @@ def assert_same(found, expected):
 @pytest.fixture
 def eager_threads(monkeypatch):
     """Threads however little the work is."""
-    monkeypatch.setattr(room, "THREAD_PAIRS", 0)
+    monkeypatch.setattr(room, "THREAD_BYTES", 0)
 
 
 # --- plans -----------------------------------------------------------------------------------
@@ -132,9 +132,9 @@ def test_work_enough_for_threads(dtype, metric):
     """Nothing patched: more pairs than a single thread is left alone with."""
     train = points(dtype, 20_000, 16, 1, ties=True)
     index = Index(train, metric, n_jobs=1)
-    for n_queries in (3, 40):
+    for n_queries in (3, 450):
         queries = points(dtype, n_queries, 16, 2, ties=True)
-        assert n_queries < 14 or n_queries * train.size > room.THREAD_PAIRS
+        assert n_queries < 14 or n_queries * train.size > room.THREAD_BYTES
         expected = reference_knn(queries, train, 10, metric)
         for n_jobs in (*JOBS, None, -1, -2):
             assert_same(index.search(queries, 10, n_jobs=n_jobs), expected)

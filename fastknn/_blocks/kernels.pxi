@@ -5,6 +5,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         DEPTH_LIMIT_BYTES
         DEPTH_LIMIT_FLOATS
         MAX_TILE_QUERIES
+        REFINED_TOGETHER
         MAX_PANEL_ROWS
         QUERY_ZERO
         L1
@@ -26,8 +27,9 @@ cdef extern from "_kernels/kernels.h" nogil:
         int scores
         void (*tile)(int, size_t, const void *, const void *, void *) noexcept nogil
 
-    ctypedef double (*Refine)(size_t, const double *, const void *) noexcept nogil
+    ctypedef void (*Refine)(size_t, const double *, int, const void **, double *) noexcept nogil
     ctypedef uint64_t (*Select)(int, int, const void *, const void *, const void *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*Nearest)(int, const float *, int) noexcept nogil
     ctypedef void (*Accumulate)(int, const void *, double *) noexcept nogil
 
     ctypedef struct RowTerms:
@@ -48,9 +50,10 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     ctypedef struct Kernels:
         const char *name
-        Tile tiles[3][3]
+        const Tile tiles[3][3]
         Refine refine[3][2]
         Select select[3]
+        Nearest nearest
         CodeTile code_tile
         ByteDistance bytes[2]
         Accumulate accumulate[3]

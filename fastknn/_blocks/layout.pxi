@@ -22,6 +22,8 @@ cdef enum:
     MAX_STAGES = 4  # of a cascade, the packed one included
     WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
     EARLY_ROWS = 16  # for each neighbour wanted: before that, most rows survive any screen
+    WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
+    CENTRED_AT_ONCE = 64  # elements of a row that are centred before the next row's are
     ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 
@@ -47,6 +49,8 @@ ctypedef struct Rows:
     Matrix given
     char *panels
     char *bias
+    # For the expanded screen (else NULL): what is subtracted from every row and query.
+    const double *centre
     # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after contraction.
     const float *scale
     const float *error
@@ -105,6 +109,26 @@ ctypedef struct Queries:
 cdef inline float float_above(double x) noexcept nogil:
     """A float32 that is no smaller: the step is twice what the conversion may lose."""
     return <float>(x + fabs(x) * 2.0**-23 + 1e-38)
+
+
+cdef inline double score_below(int kind, double x) noexcept nogil:
+    """A score of this type that is no larger."""
+    return x if kind == F64_SCORES else -<double>float_above(-x)
+
+
+cdef inline double expansion_slack(const Rows *train) noexcept nogil:
+    """Room for float32 in the expanded screen.
+
+    Let x, q be a row and a query minus the centre, x', q' what they are rounded to, u = 2**-24,
+    and the screen's float32 sum be |x'|**2 (1 - s) - 2 <q', x'> up to
+        (min(width, 256) + 3) u (|q'|**2 + |x'|**2)     the products (Higham, section 3.1)
+        + 2 u (|q'|**2 + |x'|**2)                       the bias added to them.
+    |q - x| >= |q' - x'| - e with e**2 <= 3 u**2 (|q'|**2 + |x'|**2) + tiny, and
+        (R + e)**2 <= R**2 (1 + u) + e**2 (1 + 1 / u).
+    So a row beyond R**2 (1 + s) - |q'|**2 (1 - s) + tiny has |q - x| > R where s is at least
+    (min(width, 256) + 9) u; the rest is for the roundings of float64 and of higher order.
+    """
+    return 1.001 * (min(train.given.width, <Py_ssize_t>DEPTH_LIMIT_FLOATS) + 12) * 2.0**-24
 
 
 cdef inline int score_bytes(const Rows *train) noexcept nogil:

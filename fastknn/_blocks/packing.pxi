@@ -85,11 +85,82 @@ cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
         )
 
 
+# The expanded screen: rows and queries minus a centre, rounded to float32 (bounds: `bounds.pxi`).
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef double centred(const real *values, const double *centre, Py_ssize_t count, float factor,
+                    float *rounded) noexcept nogil:
+    """Write factor times the rounded values, a power of two; return their sum of squares."""
+    cdef double sums[4]
+    cdef float value
+    cdef Py_ssize_t i, j
+    sums[0] = sums[1] = sums[2] = sums[3] = 0
+    for i in range(0, count - 3, 4):
+        for j in range(4):  # four sums at a time, for the additions of one wait for each other
+            value = <float>(values[i + j] - centre[i + j])
+            rounded[i + j] = factor * value
+            sums[j] += <double>value * value
+    for i in range(count - count % 4, count):
+        value = <float>(values[i] - centre[i])
+        rounded[i] = factor * value
+        sums[0] += <double>value * value
+    return sums[0] + sums[1] + sums[2] + sums[3]
+
+
+cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
+    """A panel of centred rows, and their squared lengths as biases.
+
+    Some columns of all rows at a time: what they spread to then stays in the L1 cache.
+    """
+    cdef Py_ssize_t lanes = train.tile.rows, width = train.given.width, lane, i = 0, count
+    cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, train.n_rows - first_row)
+    cdef float *packed = <float *>(train.panels + panel * train.panel_bytes)
+    cdef float some[CENTRED_AT_ONCE]
+    cdef double squares[MAX_PANEL_ROWS]
+    cdef const char *row
+    memset(squares, 0, sizeof(squares))
+    memset(packed, 0, train.panel_bytes if real_lanes < lanes else 0)
+    while i < width:
+        count = min(<Py_ssize_t>CENTRED_AT_ONCE, width - i)
+        for lane in range(real_lanes):
+            row = train.given.data + (first_row + lane) * train.given.stride
+            if train.given.element == F32:
+                squares[lane] += centred(<const float *>row + i, train.centre + i, count, 1, some)
+            else:
+                squares[lane] += centred(<const double *>row + i, train.centre + i, count, 1, some)
+            spread(<uint32_t *>packed + i * lanes + lane, <const char *>some, 4 * count, lanes)
+        i += count
+    for lane in range(lanes):
+        if squares[lane] <= FAR_AWAY * FAR_AWAY:
+            set_score(train.bias, train.scores, first_row + lane,
+                      score_below(train.scores, squares[lane] * (1 - expansion_slack(train))))
+            continue
+        for i in range(width):  # too far for float32, or not a number: it always survives
+            packed[i * lanes + lane] = 0
+        set_score(train.bias, train.scores, first_row + lane, -INFINITY)
+
+
+cdef double centre_query(const Rows *train, const double *query, float *rounded) noexcept nogil:
+    """Write -2 times a centred query; return the constant of its scores."""
+    cdef double squares = centred(query, train.centre, train.given.width, -2, rounded)
+    if squares <= FAR_AWAY * FAR_AWAY:
+        return squares * (1 - expansion_slack(train))
+    memset(rounded, 0, 4 * train.given.width)
+    return -INFINITY  # no row is ruled out
+
+
 cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
     cdef char *packed = train.panels + panel * train.panel_bytes
     cdef const char *given
     cdef Py_ssize_t lane, row
     cdef double bias
+    if train.centre != NULL:
+        pack_centred(train, panel)
+        return
     memset(packed, 0, train.panel_bytes)
     for lane in range(train.tile.rows):
         row = panel * train.tile.rows + lane
@@ -138,17 +209,25 @@ cdef void set_query_terms(const Rows *train, Queries *queries, Py_ssize_t query,
 
 cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
                        char *flipped) noexcept nogil:
-    """Pack tile by tile; the last tile may be short. `flipped` is scratch for one query."""
+    """Pack tile by tile; the last tile may be short. `flipped` is scratch for one query.
+
+    Codes are of the rows' own type; the expanded screen takes float64.
+    """
     cdef Py_ssize_t query, first, lanes, code_bytes = train.given.width * train.tile.query_bytes
+    cdef Py_ssize_t given_bytes = train.given.width * (8 if train.centre != NULL else train.item_bytes)
     cdef const char *code
     memset(queries.packed, 0,
            queries.n * train.groups * train.tile.group * train.tile.query_bytes)
     for query in range(queries.n):
         first = query - query % train.tile.queries
         lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
-        code = codes + query * train.given.width * train.item_bytes
+        code = codes + query * given_bytes
         queries.constant[query] = 0
-        if train.given.element == U8 and train.given.metric == L2:
+        if train.centre != NULL:
+            queries.constant[query] = centre_query(
+                train, <const double *>code, <float *>flipped)
+            code = flipped
+        elif train.given.element == U8 and train.given.metric == L2:
             queries.constant[query] = flip(
                 train, <const uint8_t *>code, QUERY_ZERO if queries.scale == NULL else CODE_ZERO,
                 flipped)

@@ -47,14 +47,15 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
 
     Where the scores are the distances, those of the query begin at `first_score`.
     """
-    cdef double *distances = queries.distances + query * queries.k
-    cdef int64_t *indices = queries.indices + query * queries.k
-    cdef double distance
+    cdef double *best = queries.distances + query * queries.k
+    cdef int64_t *best_rows = queries.indices + query * queries.k
+    cdef double distances[REFINED_TOGETHER]
+    cdef int64_t rows[REFINED_TOGETHER]
     cdef uint64_t left
-    cdef int64_t row
-    cdef int lane
+    cdef int lanes[MAX_PANEL_ROWS]
+    cdef int lane, count, i, place = 0, n
     cdef Py_ssize_t stage
-    cdef bint found = False
+    cdef bint found = False, exact = queries.exact != NULL or queries.bytes != NULL
     for stage in range(queries.n_stages):
         left = survivors
         while left:
@@ -66,36 +67,83 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
                 survivors &= ~(<uint64_t>1 << lane)
         if timed:
             lap(queries, stage + 1)
-    while survivors:
-        lane = lowest_bit(survivors)
-        survivors &= survivors - 1
-        row = first_row + lane
-        queries.survivors[queries.n_stages] += 1
-        if queries.exact == NULL and queries.bytes == NULL:
-            distance = (get_score(score, train.scores, first_score + lane)
-                        + get_score(train.bias, train.scores, row) + queries.constant[query])
-        else:
-            queries.refined += 1
-            queries.bytes_read += queries.train_bytes
-            distance = exact_distance(queries, query, row)
-        if before(distance, row, distances[0], indices[0]):
-            sift_down(distances, indices, queries.k, distance, row)
-            found = True
-    if found:
-        set_threshold(train, queries, query)
+    n = in_order(train, queries, survivors, score, first_score, first_row, lanes)
+    while place < n:
+        count = 0
+        while place < n and count < REFINED_TOGETHER:
+            lane = lanes[place]
+            place += 1
+            rows[count] = first_row + lane
+            if not exact:
+                distances[count] = whole_score(
+                    train, score, first_score + lane, rows[count]) + queries.constant[query]
+            elif score != NULL and found and (
+                get_score(queries.threshold, train.scores, query)
+                < whole_score(train, score, first_score + lane, rows[count]) < INFINITY
+            ):
+                continue  # the threshold has come down since it was screened
+            count += 1
+        queries.survivors[queries.n_stages] += count
+        if exact:
+            queries.refined += count
+            queries.bytes_read += count * queries.train_bytes
+            exact_distances(queries, query, count, rows, distances)
+        for i in range(count):
+            if before(distances[i], rows[i], best[0], best_rows[0]):
+                sift_down(best, best_rows, queries.k, distances[i], rows[i])
+                found = True
+        if found and (place == n or exact and best[0] < INFINITY):
+            set_threshold(train, queries, query)
     if timed:
         lap(queries, queries.n_stages + 1)
 
 
-cdef double exact_distance(const Queries *queries, Py_ssize_t query, Py_ssize_t row) noexcept nogil:
-    """The distance (squared, under L2) that is returned and compared."""
+cdef inline double whole_score(const Rows *train, const char *score, Py_ssize_t place,
+                               Py_ssize_t row) noexcept nogil:
+    return get_score(score, train.scores, place) + get_score(train.bias, train.scores, row)
+
+
+cdef int in_order(const Rows *train, const Queries *queries, uint64_t survivors, const char *score,
+                  Py_ssize_t first_score, Py_ssize_t first_row, int *lanes) noexcept nogil:
+    """Write the survivors' lanes in the order in which to refine them; return their number.
+
+    Where more than k survive, as of the first rows of a search, the k nearest by their scores go
+    first: once those are refined, most of the others are beyond the new threshold.
+    """
+    cdef float scores[MAX_PANEL_ROWS]
+    cdef int lane, n = 0, nearest = 0, i
+    cdef uint64_t first
+    while survivors:
+        lanes[n] = lowest_bit(survivors)
+        survivors &= survivors - 1
+        n += 1
+    if n <= queries.k or n <= REFINED_TOGETHER or score == NULL or queries.train.width < WORTH_RANKING:
+        return n
+    for i in range(n):
+        scores[i] = <float>whole_score(train, score, first_score + lanes[i], first_row + lanes[i])
+    first = kernels.nearest(n, scores, <int>queries.k)
+    for i in range(n):  # a swap each: the order of the others does not matter
+        if first >> i & 1:
+            lanes[nearest], lanes[i] = lanes[i], lanes[nearest]
+            nearest += 1
+    return n
+
+
+cdef void exact_distances(const Queries *queries, Py_ssize_t query, int count,
+                          const int64_t *rows, double *distances) noexcept nogil:
+    """The distances (squared, under L2) that are returned and compared."""
     cdef const Matrix *train = &queries.train
-    cdef const char *values = train.data + row * train.stride
-    if queries.exact == NULL:
-        return <double>kernels.bytes[train.metric](
-            train.width, queries.bytes + query * train.width, <const uint8_t *>values)
-    return kernels.refine[train.element][train.metric](
-        train.width, queries.exact + query * train.width, values)
+    cdef const void *values[REFINED_TOGETHER]
+    cdef int i
+    for i in range(count):
+        values[i] = train.data + rows[i] * train.stride
+    if queries.exact != NULL:
+        kernels.refine[train.element][train.metric](
+            train.width, queries.exact + query * train.width, count, values, distances)
+        return
+    for i in range(count):
+        distances[i] = <double>kernels.bytes[train.metric](
+            train.width, queries.bytes + query * train.width, <const uint8_t *>values[i])
 
 
 cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,

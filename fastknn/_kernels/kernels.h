@@ -41,6 +41,7 @@ enum {
     DEPTH_LIMIT_BYTES = 32768, /* elements in one int32 sum */
     DEPTH_LIMIT_FLOATS = 256,  /* elements in one float sum */
     MAX_TILE_QUERIES = 16,
+    REFINED_TOGETHER = 4, /* rows whose refines go in step; see level.h */
     MAX_PANEL_ROWS = 64, /* survivors of a panel are the bits of one uint64_t */
     QUERY_ZERO = 127     /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
 };
@@ -65,16 +66,21 @@ typedef struct {
     void (*tile)(int queries, size_t groups, const void *packed, const void *panel, void *scores);
 } Tile;
 
-/* Exact distance of one query to one row (L2 squared) by the direct formula in float64, in one
- * fixed order: eight partial sums (element i goes to sum i mod 8), then
+/* Exact distances of one query to some rows (L2 squared) by the direct formula in float64, each
+ * in one fixed order: eight partial sums (element i goes to sum i mod 8), then
  * ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)). */
-typedef double (*Refine)(size_t width, const double *query, const void *row);
+typedef void (*Refine)(size_t width, const double *query, int count, const void *const *rows,
+                       double *distances);
 
 /* survivors[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
  * overflowed to infinity says nothing about the row, so it survives too. Returns which queries
  * have survivors: bit i for query i. */
 typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void *bias,
                        const void *thresholds, uint64_t *survivors);
+
+/* Which of n scores, MAX_PANEL_ROWS at most, are among the k smallest: bit i for scores[i]. More
+ * than k where some are equal. */
+typedef uint64_t (*Nearest)(int n, const float *scores, int k);
 
 /* One tile of an L2 screen: the same survivors, of L2 codes, whose scores need not be kept
  * (derivation: screens.py). Queries come as the negated values of their codes and rows as bytes, so
@@ -113,6 +119,7 @@ typedef struct {
     Tile tiles[3][3];      /* by element type, metric */
     Refine refine[3][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
+    Nearest nearest;
     CodeTile code_tile;
     ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];
