@@ -67,6 +67,8 @@ cdef class Panels:
     centre : ndarray (width,) of float64, or None
         For floats under L2: pack float32 values about this point, for the expanded screen,
         instead of the rows' own for direct differences.
+    packed : bool, default True
+        False to pack nothing: then every row is refined from where it lies.
 
     The memory is there at once, the rows are not: `pack` brings them, range by range.
     """
@@ -74,7 +76,7 @@ cdef class Panels:
     cdef object memory
     cdef Rows rows
 
-    def __init__(self, given, metric, scale=None, error=None, centre=None):
+    def __init__(self, given, metric, scale=None, error=None, centre=None, packed=True):
         cdef Rows *rows = &self.rows
         rows.given = as_matrix(given, metric)
         rows.n_rows = len(given)
@@ -91,10 +93,13 @@ cdef class Panels:
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
         rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
         rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
+        self.memory = [[given, centre]]
+        if not packed:
+            return
         padded = self.n_panels * rows.tile.rows
         panels = aligned(self.n_panels * rows.panel_bytes, np.uint8)
         bias = aligned(padded, SCORE_DTYPES[rows.scores])
-        self.memory = [[given, centre], panels, bias]
+        self.memory += [panels, bias]
         rows.panels, rows.bias = address(panels), address(bias)
         if scale is not None:
             terms = [aligned(padded, np.float32) for _ in range(3)]
@@ -120,6 +125,10 @@ cdef class Panels:
         return self.rows.given.width
 
     @property
+    def packed(self):
+        return self.rows.panels != NULL
+
+    @property
     def panel_rows(self):
         """Rows in a panel."""
         return self.rows.tile.rows
@@ -143,7 +152,7 @@ cdef class Panels:
         """Fill the panels first..last-1 from the given rows."""
         cdef Py_ssize_t panel
         with nogil:
-            for panel in range(first, last):
+            for panel in range(first, last if self.rows.panels != NULL else first):
                 pack_panel(&self.rows, panel)
 
 
@@ -276,7 +285,10 @@ cdef class QueryBlock:
             fill_stage(&queries.stages[<int>place], train_codes, query_codes)
         given, flipped = address(codes), address(scratch)
         with nogil:
-            pack_queries(rows, queries, given, flipped)
+            if rows.panels != NULL:
+                pack_queries(rows, queries, given, flipped)
+            else:
+                memset(queries.constant, 0, queries.n * sizeof(double))
             measure_slack(rows, queries)
         if distances is not None:
             queries.k = distances.shape[1]

@@ -22,7 +22,11 @@ from fastknn.searcher import Searcher, choose_cascade
 
 __all__ = ["Index", "cpu_level", "knn", "knn_graph", "load_index", "pairwise_distances"]
 
-SCREENS = ("auto", "direct", "rounded", "projected")
+SCREENS = ("auto", "none", "direct", "rounded", "projected")
+# Forms of the rows that a screen by its name demands.
+FORMS = {"none": "rows"}
+# Queries for which rows are packed: that takes as long as it saves these, of any size.
+PACKED_FOR = 6
 # Packed queries of a block: about half of a common L2 cache, the other half is the panel's.
 QUERY_BLOCK_BYTES = 512 << 10
 # Queries of a block at most: bounds what a thread holds for narrow rows.
@@ -33,16 +37,19 @@ QUERY_BLOCK_ELEMENTS = 4 << 20
 STEP_PAIRS = 2_000_000_000
 # What choosing and building a screen takes, about: in all, a feature, an element of the rows.
 FIT_SECONDS = (0.05, 0.7e-3, 3e-9)
-# Elements that the direct screen compares a second and thread, of floats and of bytes, and the
+# Elements that the direct screen compares a second and thread, of bytes and of floats, and the
 # share of its time that a screen saves. All as measured with AVX-512 (benchmarks, `test_fit`).
-DIRECT_RATE = (2.7e10, 2.1e11)
+BYTE_RATE, FLOAT_RATES = 2.1e11, {"l1": 2.7e10, "l2": 5e10}
 SAVED = 0.8
 # float32 values whose squares, and the sums of many, are far from overflow and underflow.
 SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
-# Bytes of packed queries, each as often as there are rows, below which starting a thread costs more
-# than it gives: a thread takes 0.2 ms, one or two more where the other core sleeps, and does some
-# 1e11 of these bytes a second.
-THREAD_BYTES = 1 << 27
+# Work below which a thread costs more than it gives, in bytes that a tile of queries compares, some
+# 1e11 a second: a thread takes 0.2 ms, one or two more where the other core sleeps.
+THREAD_BYTES = 1 << 26
+# The same for a byte of the result, whose place some refines and comparisons are made for.
+RESULT_BYTE = 1 << 9
+# Queries in the time that the rows come from memory; and, unpacked, rows that take one's time.
+FREE_QUERIES = 8
 # Pieces of the rows for each of the threads that share them.
 SHARED_PIECES = 8
 # Partial results of a split over rows at most; above it, split over queries.
@@ -59,15 +66,20 @@ class Index:
         while the index lives. Booleans, float16 and other integers are converted once.
     metric : str, default "l2"
         "l1" (also "manhattan", "cityblock") or "l2" (also "euclidean").
-    screen : {"auto", "direct", "rounded", "projected"}, default "auto"
-        How rows are ruled out; every screen finds the same neighbours. "direct" compares the
-        training rows' own type: bytes as exact integers; floats by their differences, and then
-        the survivors again in float64. "rounded" compares them rounded to bytes, "projected"
-        their projections (L2) or sums over groups of correlated features (L1), rounded to
-        bytes, in one or more stages; both fall back to "direct" where the data leave nothing to
+    screen : {"auto", "none", "direct", "rounded", "projected"}, default "auto"
+        How rows are ruled out; every screen finds the same neighbours. "none" computes every
+        distance from the rows as they lie, which suits a few queries: nothing is packed.
+        "direct" packs the rows, and compares bytes as exact integers; floats in float32 (L2, by
+        expanded squares about a centre, where those rule out enough) or by their differences,
+        and then the survivors again in float64. "rounded" compares them rounded to bytes,
+        "projected" their projections (L2) or sums over groups of correlated features (L1),
+        rounded to bytes, in one or more stages; both fall back to "direct" where the data leave nothing to
         gain or are too wide. "auto" takes what is quickest on a sample of the rows.
     n_jobs : int or None, default None
         Threads used to build the index; None means every core.
+    check_finite : bool, default True
+        False spares a pass over floats that are known to be neither NaN nor infinite; if some
+        are, what is found is undefined.
 
     Attributes
     ----------
@@ -80,8 +92,8 @@ class Index:
     costs_ : dict of str to float
         What was tried to choose them: microseconds a query on one thread.
     nbytes : int
-        Bytes held besides the training rows. Direct: as many again, and 4 to 8 a row. With
-        screens: a few times the width of their codes, a row.
+        Bytes held besides the training rows. Direct: as many again (4 an element of floats under
+        L2), and 4 to 8 a row. With screens: a few times the width of their codes, a row.
     stats_ : dict
         ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
         ``rows_screened`` (pairs of a query and a row),
@@ -114,7 +126,13 @@ class Index:
     """
 
     def __init__(
-        self, train, metric: str = "l2", *, screen: str = "auto", n_jobs: int | None = None
+        self,
+        train,
+        metric: str = "l2",
+        *,
+        screen: str = "auto",
+        n_jobs: int | None = None,
+        check_finite: bool = True,
     ) -> None:
         if screen not in SCREENS:
             raise ValueError(
@@ -123,9 +141,11 @@ class Index:
         self.metric = metric_name(metric)
         self.screen = screen
         n_threads = thread_count(n_jobs)
-        self.train = as_matrix(train, "train")
+        self.train = as_matrix(train, "train", check_finite)
         cascade, self.costs_ = choose_cascade(self.train, self.metric, screen, n_threads)
-        self._searcher = Searcher(self.train, self.metric, cascade, n_threads)
+        self._searcher = Searcher(
+            self.train, self.metric, cascade, n_threads, form=FORMS.get(screen)
+        )
         self.stats_ = self._choice()
 
     @property
@@ -142,7 +162,11 @@ class Index:
     def reason(self) -> str:
         """Why these screens: what they and the direct one took on a sample, or what was said."""
         if not self.costs_:
-            return "as asked" if self.screen == "direct" else "too small for any other to pay"
+            return (
+                "as asked"
+                if self.screen in ("none", "direct")
+                else "too small for any other to pay"
+            )
         others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
         if not others:
             return "no other fits these rows"
@@ -207,7 +231,13 @@ class Index:
         storage.save(path, about, self.train, searcher.cascade, searcher.codes)
 
     def search(
-        self, queries, k: int, *, n_jobs: int | None = None, progress=None
+        self,
+        queries,
+        k: int,
+        *,
+        n_jobs: int | None = None,
+        progress=None,
+        check_finite: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the exact k nearest training rows of each query.
 
@@ -222,6 +252,8 @@ class Index:
         progress : bool or object with an ``update(n)`` method, default None
             True shows a tqdm bar; an object is told of every (perhaps fractional) number of
             queries done.
+        check_finite : bool, default True
+            As for the constructor.
 
         Returns
         -------
@@ -232,7 +264,7 @@ class Index:
             Rows of `train`; equal distances in the order of their index.
         """
         started = time.perf_counter()
-        queries = as_matrix(queries, "queries")
+        queries = as_matrix(queries, "queries", check_finite)
         check_width(queries, self.train)
         k = as_k(k, len(self))
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
@@ -333,7 +365,8 @@ def load_index(
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
     index.train, n_threads = train, thread_count(n_jobs)
-    index._searcher = Searcher(train, index.metric, cascade, n_threads, codes)
+    form = FORMS.get(index.screen)
+    index._searcher = Searcher(train, index.metric, cascade, n_threads, codes, form)
     index.stats_ = index._choice()
     return index
 
@@ -344,8 +377,9 @@ def knn(
     """Find the exact k nearest training rows of each query, in one call.
 
     The same as ``Index(train, metric).search(queries, k)``, which see; for fewer queries than
-    pay for choosing and building a screen, with the direct screen. That many are about 9,000 for
-    50,000 rows of 3,072 bytes, and 600 for 200,000 rows of 128 floats, on two threads.
+    pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
+    none. Choosing pays from about 9,000 for 50,000 rows of 3,072 bytes, and 1,100 for 200,000
+    rows of 128 floats under L2, on two threads.
 
     Examples
     --------
@@ -355,8 +389,8 @@ def knn(
     (array([[1., 2.]]), array([[1, 0]]))
     """
     train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
-    pays = screen_pays(len(queries), train, thread_count(n_jobs))
-    index = Index(train, metric, screen="auto" if pays else "direct", n_jobs=n_jobs)
+    screen = screen_for(len(queries), train, metric_name(metric), thread_count(n_jobs))
+    index = Index(train, metric, screen=screen, n_jobs=n_jobs)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress)
 
 
@@ -427,12 +461,19 @@ def without_self(
     return distances[others].reshape(shape), indices[others].reshape(shape)
 
 
-def screen_pays(n_queries: int, train: np.ndarray, n_threads: int) -> bool:
+def screen_for(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> str:
+    """The screen for so many queries of rows that were not used before."""
+    if n_queries < PACKED_FOR:
+        return "none"
+    return "auto" if screen_pays(n_queries, train, metric, n_threads) else "direct"
+
+
+def screen_pays(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> bool:
     """Whether so many queries save more time than the choice of a screen takes."""
     ever, a_feature, an_element = FIT_SECONDS
     fit = ever + a_feature * train.shape[1] + an_element * train.size
-    rate = DIRECT_RATE[train.dtype == np.uint8] * n_threads
-    return SAVED * n_queries * train.size / rate > fit
+    rate = BYTE_RATE if train.dtype == np.uint8 else FLOAT_RATES[metric]
+    return SAVED * n_queries * train.size / (rate * n_threads) > fit
 
 
 def pairwise_distances(
@@ -484,7 +525,7 @@ def pairwise_distances(
     n_threads = thread_count(n_jobs)
     queries = queries.astype(common, copy=False)
     train = train.astype(common, copy=False)
-    panels = Searcher(train, metric, None, n_threads, differences=True).panels
+    panels = Searcher(train, metric, None, n_threads, form="differences").panels
     parts, _ = _plan(len(queries), panels, n_threads, train.shape[1])
     pieces = _pieces(parts)
 
@@ -569,7 +610,9 @@ def _plan(
     `result_bytes` a query, would be too large). Pieces are of whole multiples of `together`.
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
-    if n_queries * panels.n_rows * panels.query_bytes < THREAD_BYTES:
+    passes = max(n_queries, FREE_QUERIES) if panels.packed else n_queries * FREE_QUERIES
+    work = passes * panels.n_rows * panels.query_bytes + n_queries * result_bytes * RESULT_BYTE
+    if work < THREAD_BYTES:
         n_threads = 1
     few = n_queries < n_threads * tile
     n_units = -(-n_panels // together)

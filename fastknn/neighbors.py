@@ -12,7 +12,7 @@ from sklearn import neighbors as _theirs
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastknn._threads import thread_count
-from fastknn.index import Index, screen_pays, without_self
+from fastknn.index import Index, screen_for, without_self
 from fastknn.vote import distance_weights, vote, vote_proba
 
 __all__ = [
@@ -41,24 +41,27 @@ TREE_WIDTH = 5
 
 
 class PatientIndex:
-    """An index that is direct at first, and gets a screen once so many queries came that it pays.
+    """An index that begins with no screen, and gets one once so many queries came that it pays.
 
-    A screen is chosen when what it would have saved so far exceeds its own cost, so that no
-    sequence of searches takes much more than twice what was best for it.
+    A screen is built when what it would have saved so far exceeds its own cost, so that no
+    sequence of searches takes much more than twice what was best for it. Rows and queries are
+    scikit-learn's, which has looked for NaN already.
     """
 
     def __init__(self, train: np.ndarray, metric: str, n_jobs: int | None) -> None:
-        self.index = Index(train, metric, screen="direct", n_jobs=n_jobs)
+        self.index = Index(train, metric, screen="none", n_jobs=n_jobs, check_finite=False)
         self.queries_seen = 0
 
     def search(self, X: np.ndarray, k: int, n_jobs: int | None) -> tuple[np.ndarray, np.ndarray]:
         index = self.index
         self.queries_seen += len(X)
-        if index.screen == "direct" and screen_pays(
-            self.queries_seen, index.train, thread_count(n_jobs)
-        ):
-            index = self.index = Index(index.train, index.metric, n_jobs=n_jobs)
-        return index.search(X, k, n_jobs=n_jobs)
+        threads = thread_count(n_jobs)
+        screen = screen_for(self.queries_seen, index.train, index.metric, threads)
+        if screen != index.screen:
+            index = self.index = Index(
+                index.train, index.metric, screen=screen, n_jobs=n_jobs, check_finite=False
+            )
+        return index.search(X, k, n_jobs=n_jobs, check_finite=False)
 
 
 class FastNeighbors:

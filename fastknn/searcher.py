@@ -36,9 +36,11 @@ class Searcher:
     n_threads : int
     codes : list of CodeRows, optional
         The codes of the training rows, where they are known.
-    differences : bool, default False
-        Whether the direct screen takes floats under L2 by their differences, three operations an
-        element in their own type, and not by expanded squares, one in float32.
+    form : {"rows", "expanded", "differences"}, optional
+        Without a cascade, how the rows are compared: each exactly from where it lies, with
+        nothing packed; packed in float32, by expanded squares, one operation an element (floats
+        under L2 only, and the default for them); packed in their own type, by differences,
+        three operations an element (bytes: exact integers).
     """
 
     def __init__(
@@ -48,17 +50,16 @@ class Searcher:
         cascade: Cascade | None,
         n_threads: int,
         codes: "list[_core.CodeRows] | None" = None,
-        differences: bool = False,
+        form: str | None = None,
     ) -> None:
         self.train, self.metric, self.cascade = train, metric, cascade
         self.n_threads, self._simpler = n_threads, None
         self.codes = []
-        may_expand = metric == "l2" and train.dtype.kind == "f" and not differences
-        self.expanded = cascade is None and may_expand
-        if self.expanded:
-            self.panels = _core.Panels(train, metric, centre=_middle(train))
-        elif cascade is None:
-            self.panels = _core.Panels(train, metric)
+        may_expand = metric == "l2" and train.dtype.kind == "f"
+        self.form = form or ("expanded" if may_expand else "differences")
+        if cascade is None:
+            centre = _middle(train) if self.form == "expanded" else None
+            self.panels = _core.Panels(train, metric, centre=centre, packed=self.form != "rows")
         else:
             self.codes = cascade.code_rows(train, n_threads) if codes is None else codes
             first = self.codes[0]
@@ -74,12 +75,14 @@ class Searcher:
     def __reduce__(self) -> tuple:
         # Panels are laid out for this processor: they are packed again where they arrive.
         arguments = self.train, self.metric, self.cascade, thread_count(None), self.codes
-        return Searcher, (*arguments, not self.expanded)
+        return Searcher, (*arguments, self.form)
 
     @property
     def name(self) -> str:
         """Its screens, in words."""
-        return "direct" if self.cascade is None else self.cascade.name
+        if self.cascade is not None:
+            return self.cascade.name
+        return "none" if self.form == "rows" else "direct"
 
     @property
     def nbytes(self) -> int:
@@ -97,7 +100,8 @@ class Searcher:
     @property
     def may_give_up(self) -> bool:
         """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
-        return (self.cascade is not None or self.expanded) and not _on_disk(self.train)
+        simplest = self.cascade is None and self.form != "expanded"
+        return not simplest and not _on_disk(self.train)
 
     def simpler(self) -> "Searcher":
         """The same rows for the next simpler screen: packed when first asked for, and kept.
@@ -106,9 +110,8 @@ class Searcher:
         """
         with _fallback.lock:
             if self._simpler is None:
-                self._simpler = Searcher(
-                    self.train, self.metric, None, self.n_threads, differences=self.expanded
-                )
+                form = "differences" if self.cascade is None else None
+                self._simpler = Searcher(self.train, self.metric, None, self.n_threads, form=form)
             return self._simpler
 
     def suited(self, k: int) -> "Searcher":
@@ -153,7 +156,7 @@ class Searcher:
         contraction was not made for.
         """
         if self.cascade is None:
-            return Searcher(train, self.metric, None, n_threads, differences=not self.expanded)
+            return Searcher(train, self.metric, None, n_threads, form=self.form)
         added = self.cascade.code_rows(train[len(self.train) :], n_threads)
         codes = [
             _core.CodeRows(
@@ -191,20 +194,19 @@ class Searcher:
 
     def code(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
-        if self.expanded:
-            exact = np.ascontiguousarray(queries, np.float64)
-            return {"codes": exact, "train": self.train, "exact": exact}
-        if self.cascade is None:
+        if self.cascade is None and self.form == "differences":
             codes, exact, errors = encode_directly(queries, self.train.dtype, self.metric)
             train = None if exact is None else self.train
             return {"codes": codes, "errors": errors, "train": train, "exact": exact}
+        bytes_only = queries.dtype == self.train.dtype == np.uint8
+        exact = np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
+        if self.cascade is None:
+            return {"codes": exact, "train": self.train, "exact": exact}
         (codes, scale, error), *later = self.cascade.encode(queries)
         stages = [
             (train, _core.CodeRows(coded[0], self.metric, coded[1], coded[2]))
             for train, coded in zip(self.codes[1:], later, strict=True)
         ]
-        bytes_only = queries.dtype == self.train.dtype == np.uint8
-        exact = np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
         return {
             "codes": codes,
             "errors": error,
@@ -287,7 +289,7 @@ def choose_cascade(
     k-th distance among *all* rows, so that the share of survivors is that of a whole search.
     Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`).
     """
-    if screen == "direct" or (screen == "auto" and train.size < SMALL_ELEMENTS):
+    if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
         return None, {}
     generator = np.random.default_rng(seed)
     queries = np.ascontiguousarray(train[_places(generator, train, TRIED_QUERIES)])

@@ -151,7 +151,7 @@ def test_bad_metrics(metric):
 
 @pytest.mark.parametrize("screen", ["fast", "Direct", "", None, 1, True, ["auto"]])
 def test_bad_screens(screen):
-    with pytest.raises(ValueError, match=r"^screen must be one of 'auto', 'direct'"):
+    with pytest.raises(ValueError, match=r"^screen must be one of 'auto', 'none', 'direct'"):
         Index(TRAIN, screen=screen)
 
 

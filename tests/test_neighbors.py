@@ -271,16 +271,19 @@ def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):
     train, labels, queries = continuous
     seen = []
     monkeypatch.setattr(
-        "fastknn.neighbors.screen_pays", lambda n, rows, threads: seen.append(n) or n >= 400
+        "fastknn.index.screen_pays", lambda n, rows, metric, threads: seen.append(n) or n >= 400
     )
     model = KNeighborsClassifier(3, n_jobs=1).fit(train, labels)
-    expected = model.kneighbors(queries)  # 100
+    few = model.kneighbors(queries[:5])
+    assert model._index.index.screen == "none"
+    expected = model.kneighbors(queries)  # 105
     assert model._index.index.screen == "direct"
     model.kneighbors()  # 300 more
     first = model._index.index
     assert first.screen == "auto"
-    for mine, other in zip(model.kneighbors(queries), expected, strict=True):
+    for mine, other, some in zip(model.kneighbors(queries), expected, few, strict=True):
         assert_array_equal(mine, other)
+        assert_array_equal(mine[:5], some)
     assert model._index.index is first  # chosen once
-    assert seen == [100, 400]
-    assert model.fit(train, labels)._index.index.screen == "direct"
+    assert seen == [105, 405, 505]
+    assert model.fit(train, labels)._index.index.screen == "none"

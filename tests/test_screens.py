@@ -17,7 +17,7 @@ from fastknn.reference import reference_distances, reference_knn
 from fastknn.screens import Hadamard, candidates, principal_directions, random_rotation, shrink
 
 METRICS = ["l1", "l2"]
-SCREENS = ["rounded", "projected", "auto"]
+SCREENS = ["none", "direct", "rounded", "projected", "auto"]
 DTYPES = [np.uint8, np.float32, np.float64]
 
 
@@ -347,6 +347,57 @@ def test_a_wrong_bound_would_be_seen(monkeypatch):
     assert (index.search(queries, 10)[1] != expected).any()
 
 
+def on_a_sphere(dtype, rows, width, spread, seed=0):
+    """A point, and rows around it whose distances differ by a share `spread` at most."""
+    random = np.random.default_rng(seed)
+    middle, directions = random.normal(size=width) * 100, random.normal(size=(rows, width))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    lengths = 30 * (1 + spread * random.permutation(rows) / rows)
+    return middle.reshape(1, -1), (middle + directions * lengths[:, None]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize("width", [1, 7, 40, 255, 256, 257, 600])
+@pytest.mark.parametrize("spread", [0, 1e-12, 1e-7, 1e-5])
+def test_distances_closer_than_float32_can_tell(dtype, width, spread):
+    """Only the slack of the expanded screen keeps the right ones; with none, this test fails."""
+    query, rows = on_a_sphere(dtype, 500, width, spread)
+    index = Index(rows, screen="direct")
+    for k in (1, 3, 20):
+        assert_right(index, np.repeat(query, 14, axis=0), k)
+    # Rows that mirror each other about the centre of all: equal distances, ordered by index.
+    mirrored = np.concatenate([rows, 2 * query.astype(dtype) - rows])
+    assert_right(Index(mirrored, screen="direct"), query, 11)
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize(("offset", "gives_up"), [(1e3, False), (1e6, False), (0, True)])
+def test_what_the_expanded_screen_is_centred_on(dtype, offset, gives_up):
+    """Far from the origin it rules out as much; about two far centres it gives up."""
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(4000, 30)) + offset
+    if gives_up:
+        rows = rows / 1000 + random.normal(size=(2, 30))[random.integers(0, 2, 4000)] * 1000
+    index = Index(rows.astype(dtype), screen="direct")
+    queries = rows[::100] + random.normal(size=(40, 30)) / 1e4
+    assert_right(index, queries, 7)
+    given_up = index.stats_["rows_given_up"]
+    assert (given_up > 40 * 2000) if gives_up else (given_up == 0)
+    # In float32, values near 1e6 are equal in numbers: those rows are at equal distances.
+    assert index.stats_["rows_refined"] < 40 * (4000 if gives_up else 400)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-40, 1e-22, 1e18, 1e30, 1e150])
+def test_lengths_that_float32_cannot_square(scale):
+    random = np.random.default_rng(6)
+    rows = random.normal(size=(700, 33))
+    rows[::7] *= scale
+    queries = np.concatenate([rows[:10], random.normal(size=(4, 33)), np.zeros((2, 33))])
+    with np.errstate(over="ignore"):
+        assert_right(Index(rows, screen="direct"), queries, 12)
+        assert_right(Index(rows * scale, screen="direct"), queries * scale, 12)
+
+
 def test_shrunk_matrices_do_not_stretch():
     random = np.random.default_rng(0)
     for matrix in (
@@ -478,16 +529,18 @@ def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
     """The two cases of the docstring, on two threads; and more threads need more queries."""
     images = np.broadcast_to(np.uint8(0), (50_000, 3072))
     noise = np.broadcast_to(np.float32(0), (200_000, 128))
-    for rows, least, most in ((images, 5000, 12_000), (noise, 300, 1500)):
-        assert not index_module.screen_pays(least, rows, 2)
-        assert index_module.screen_pays(most, rows, 2)
-        assert not index_module.screen_pays(most, rows, 20)
+    for rows, least, most in ((images, 5000, 12_000), (noise, 600, 2500)):
+        assert not index_module.screen_pays(least, rows, "l2", 2)
+        assert index_module.screen_pays(most, rows, "l2", 2)
+        assert not index_module.screen_pays(most, rows, "l2", 20)
     asked = []
     monkeypatch.setattr(index_module, "screen_pays", lambda *sizes: asked.append(sizes) or True)
     data = structured(np.float32, 300, 40)
-    found = knn(data[:5], data, 3, n_jobs=1)
-    assert_array_equal(found[1], reference_knn(data[:5], data, 3, "l2")[1])
-    assert [(n, len(rows), threads) for n, rows, threads in asked] == [(5, 300, 1)]
+    for n_queries in (5, 20):
+        found = knn(data[:n_queries], data, 3, n_jobs=1)
+        expected = reference_knn(data[:n_queries], data, 3, "l2")
+        assert_array_equal(found[1], expected[1])
+    assert [(n, len(rows), threads) for n, rows, _, threads in asked] == [(20, 300, 1)]
 
 
 @pytest.mark.parametrize("screen", SCREENS)

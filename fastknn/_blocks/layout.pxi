@@ -23,7 +23,7 @@ cdef enum:
     WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
     EARLY_ROWS = 16  # for each neighbour wanted: before that, most rows survive any screen
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
-    CENTRED_AT_ONCE = 64  # elements of a row that are centred before the next row's are
+    CENTRED_AT_ONCE = 32  # elements of a row that are centred before the next row's are
     ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 

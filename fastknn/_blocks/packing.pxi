@@ -1,6 +1,17 @@
 # Packing: rows and queries into the lanes of tiles (_kernels/kernels.h), and what each of them adds
 # to its scores.
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define prefetch(address) __builtin_prefetch(address, 0, 2)
+    #else
+    #define prefetch(address) ((void)(address))
+    #endif
+    """
+    void prefetch(const void *) noexcept nogil
+
+
 ctypedef fused unit:
     uint8_t
     uint16_t
@@ -87,30 +98,6 @@ cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
 
 # The expanded screen: rows and queries minus a centre, rounded to float32 (bounds: `bounds.pxi`).
 
-ctypedef fused real:
-    float
-    double
-
-
-cdef double centred(const real *values, const double *centre, Py_ssize_t count, float factor,
-                    float *rounded) noexcept nogil:
-    """Write factor times the rounded values, a power of two; return their sum of squares."""
-    cdef double sums[4]
-    cdef float value
-    cdef Py_ssize_t i, j
-    sums[0] = sums[1] = sums[2] = sums[3] = 0
-    for i in range(0, count - 3, 4):
-        for j in range(4):  # four sums at a time, for the additions of one wait for each other
-            value = <float>(values[i + j] - centre[i + j])
-            rounded[i + j] = factor * value
-            sums[j] += <double>value * value
-    for i in range(count - count % 4, count):
-        value = <float>(values[i] - centre[i])
-        rounded[i] = factor * value
-        sums[0] += <double>value * value
-    return sums[0] + sums[1] + sums[2] + sums[3]
-
-
 cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
     """A panel of centred rows, and their squared lengths as biases.
 
@@ -118,6 +105,7 @@ cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
     """
     cdef Py_ssize_t lanes = train.tile.rows, width = train.given.width, lane, i = 0, count
     cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, train.n_rows - first_row)
+    cdef Py_ssize_t given_bytes = 4 if train.given.element == F32 else 8, ahead
     cdef float *packed = <float *>(train.panels + panel * train.panel_bytes)
     cdef float some[CENTRED_AT_ONCE]
     cdef double squares[MAX_PANEL_ROWS]
@@ -127,11 +115,11 @@ cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
     while i < width:
         count = min(<Py_ssize_t>CENTRED_AT_ONCE, width - i)
         for lane in range(real_lanes):
-            row = train.given.data + (first_row + lane) * train.given.stride
-            if train.given.element == F32:
-                squares[lane] += centred(<const float *>row + i, train.centre + i, count, 1, some)
-            else:
-                squares[lane] += centred(<const double *>row + i, train.centre + i, count, 1, some)
+            row = train.given.data + (first_row + lane) * train.given.stride + i * given_bytes
+            for ahead in range(CENTRED_AT_ONCE * given_bytes, 2 * CENTRED_AT_ONCE * given_bytes, 64):
+                prefetch(row + ahead)  # the next columns: no processor foresees so many streams
+            squares[lane] += kernels.centre[train.given.element](
+                count, row, train.centre + i, 1, some)
             spread(<uint32_t *>packed + i * lanes + lane, <const char *>some, 4 * count, lanes)
         i += count
     for lane in range(lanes):
@@ -146,7 +134,8 @@ cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
 
 cdef double centre_query(const Rows *train, const double *query, float *rounded) noexcept nogil:
     """Write -2 times a centred query; return the constant of its scores."""
-    cdef double squares = centred(query, train.centre, train.given.width, -2, rounded)
+    cdef double squares = kernels.centre[F64](
+        train.given.width, query, train.centre, -2, rounded)
     if squares <= FAR_AWAY * FAR_AWAY:
         return squares * (1 - expansion_slack(train))
     memset(rounded, 0, 4 * train.given.width)

@@ -14,12 +14,6 @@ cdef extern from *:
     #endif
     }
 
-    #if defined(__GNUC__)
-    #define prefetch(address) __builtin_prefetch(address, 0, 2)
-    #else
-    #define prefetch(address) ((void)(address))
-    #endif
-
     /* Time in any unit, for shares of time: as cheaply as the processor has it. */
     #if defined(__GNUC__) && defined(__x86_64__)
     #define tick_count() ((uint64_t)__builtin_ia32_rdtsc())
@@ -28,7 +22,6 @@ cdef extern from *:
     #define tick_count() ((uint64_t)clock())
     #endif
     """
-    void prefetch(const void *) noexcept nogil
     int lowest_bit(uint64_t) noexcept nogil
     uint64_t tick_count() noexcept nogil
 
@@ -156,6 +149,10 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,
     cdef uint64_t survivors[MAX_TILE_QUERIES]
     cdef const char *score
     queries.last_tick = tick_count() if timed else 0
+    if train.panels == NULL:  # nothing is ruled out
+        for first in range(queries.n):
+            refine(train, queries, first, first_row, real_rows, NULL, 0, timed)
+        return
     while first < queries.n:
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
         if train.energy != NULL:
@@ -214,12 +211,13 @@ cdef bint pays(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept n
 cdef void prefetch_rows(const Rows *train, const Queries *queries, Py_ssize_t panel) noexcept nogil:
     """Ask for the training rows of a panel that is to come.
 
-    Once most rows survive for one or other of the block's queries, reading all of them ahead
-    costs less than waiting for each.
+    Where nothing is packed, all of them will be read; and once most survive for one or other of
+    the block's queries, reading all ahead costs less than waiting for each.
     """
     cdef Py_ssize_t first = panel * train.tile.rows, row, byte
-    if queries.bytes == NULL or 2 * queries.refined < first:
+    cdef bint most = queries.bytes != NULL and 2 * queries.refined >= first
+    if train.panels != NULL and not most:
         return
     for row in range(first, min(first + train.tile.rows, train.n_rows)):
-        for byte in range(0, queries.train.width, 64):
+        for byte in range(0, queries.train_bytes, 64):
             prefetch(queries.train.data + row * queries.train.stride + byte)

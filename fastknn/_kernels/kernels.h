@@ -82,6 +82,11 @@ typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void
  * than k where some are equal. */
 typedef uint64_t (*Nearest)(int n, const float *scores, int k);
 
+/* rounded[i] = factor * (float)(values[i] - centre[i]), with factor a power of two or its negative;
+ * returns the sum of squares of the rounded differences, in float64 and in any order. */
+typedef double (*Centre)(size_t count, const void *values, const double *centre, float factor,
+                         float *rounded);
+
 /* One tile of an L2 screen: the same survivors, of L2 codes, whose scores need not be kept
  * (derivation: screens.py). Queries come as the negated values of their codes and rows as bytes, so
  * that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
@@ -120,6 +125,7 @@ typedef struct {
     Refine refine[3][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
     Nearest nearest;
+    Centre centre[3]; /* by element type */
     CodeTile code_tile;
     ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];

@@ -69,6 +69,38 @@ REFINE(l2_refine_f32, float, difference *difference)
 REFINE(l1_refine_f64, double, magnitude(difference))
 REFINE(l2_refine_f64, double, difference *difference)
 
+/* Limit: what it reads; 16 elements a nanosecond out of the L1 cache with AVX-512. */
+#define CENTRE(NAME, TYPE)                                                                    \
+    static double NAME(size_t count, const void *given, const double *centre, float factor,   \
+                       float *rounded)                                                        \
+    {                                                                                         \
+        typedef float Floats __attribute__((vector_size(8 * sizeof(float))));                 \
+        const TYPE *values = given;                                                           \
+        Eight sum = {0};                                                                      \
+        double squares = 0;                                                                   \
+        size_t i = 0;                                                                         \
+        for (; i + 8 <= count; i += 8) {                                                      \
+            Floats eight = __builtin_convertvector(                                           \
+                JOIN(eight, TYPE)(values + i) - eight_double(centre + i), Floats);            \
+            const Eight wide = __builtin_convertvector(eight, Eight);                         \
+            sum += wide * wide;                                                               \
+            eight *= factor;                                                                  \
+            memcpy(rounded + i, &eight, sizeof eight);                                        \
+        }                                                                                     \
+        for (; i < count; i++) {                                                              \
+            const float one = (float)((double)values[i] - centre[i]);                         \
+            squares += (double)one * one;                                                     \
+            rounded[i] = factor * one;                                                        \
+        }                                                                                     \
+        for (int lane = 0; lane < 8; lane++)                                                  \
+            squares += sum[lane];                                                             \
+        return squares;                                                                       \
+    }
+
+CENTRE(centre_u8, uint8_t)
+CENTRE(centre_f32, float)
+CENTRE(centre_f64, double)
+
 /* Ranks by counting: n * n comparisons without a branch, which for a panel beats any sort. */
 static uint64_t nearest(int n, const float *scores, int k)
 {
@@ -170,6 +202,7 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
     {{l1_refine_u8, l2_refine_u8}, {l1_refine_f32, l2_refine_f32}, {l1_refine_f64, l2_refine_f64}},
     {select_i32, select_f32, select_f64},
     nearest,
+    {centre_u8, centre_f32, centre_f64},
     code_tile,
     {l1_bytes, l2_bytes},
     {accumulate_i32, accumulate_f32, accumulate_f64},
