@@ -11,6 +11,7 @@ METRICS = {
     "cityblock": "l1",
     "l2": "l2",
     "euclidean": "l2",
+    "cosine": "cosine",
 }
 # Values looked at in one go: bounds the memory that a check needs.
 CHECK_ELEMENTS = 1 << 20
@@ -18,7 +19,7 @@ LARGEST_INTEGER = 2**53
 
 
 def metric_name(metric: str, p: float = 2) -> str:
-    """Return "l1" or "l2" for any of scikit-learn's spellings of the two."""
+    """Return "l1", "l2" or "cosine" for any of scikit-learn's spellings of them."""
     if isinstance(metric, str):
         if metric == "minkowski" and p in (1, 2):
             return f"l{int(p)}"
@@ -110,12 +111,11 @@ def _check_finite(array: np.ndarray, name: str) -> None:
             )
 
 
-def check_width(rows: np.ndarray, train: np.ndarray, name: str = "queries") -> None:
+def check_width(rows: np.ndarray, width: int, name: str = "queries") -> None:
     """Raise unless rows are as wide as the training rows."""
-    if rows.shape[1] != train.shape[1]:
+    if rows.shape[1] != width:
         raise ValueError(
-            f"{name} must be as wide as train: got {rows.shape[1]} columns, "
-            f"train has {train.shape[1]}"
+            f"{name} must be as wide as train: got {rows.shape[1]} columns, train has {width}"
         )
 
 

@@ -357,11 +357,11 @@ cdef class QueryBlock:
                         sift_down(distances + root, indices + root, k,
                                   other_distances[place], other_indices[place])
 
-    def finish(self):
-        """Turn the heaps into the result: nearest first, L2 distances rooted."""
+    def finish(self, bint rooted=True):
+        """Turn the heaps into the result: nearest first, L2 distances rooted if asked."""
         cdef Py_ssize_t query, place, k = self.queries.k
         cdef double *distances = self.queries.distances
-        cdef bint squared = self.panels.rows.given.metric == L2
+        cdef bint squared = rooted and self.panels.rows.given.metric == L2
         with nogil:
             for query in range(self.queries.n):
                 sort_heap(distances + query * k, self.queries.indices + query * k, k)

@@ -18,6 +18,7 @@ from fastknn import _core, storage
 from fastknn._checks import as_k, as_matrix, as_out, check_width, metric_name
 from fastknn._core import cpu_level
 from fastknn._threads import for_each, thread_count
+from fastknn.cosine import EXTRA_COLUMNS, directions, from_squares, kernel_metric
 from fastknn.searcher import Searcher, choose_cascade
 
 __all__ = ["Index", "cpu_level", "knn", "knn_graph", "load_index", "pairwise_distances"]
@@ -65,7 +66,9 @@ class Index:
         uint8, float32 or float64 are used as they are and not copied: do not change them
         while the index lives. Booleans, float16 and other integers are converted once.
     metric : str, default "l2"
-        "l1" (also "manhattan", "cityblock") or "l2" (also "euclidean").
+        "l1" (also "manhattan", "cityblock"), "l2" (also "euclidean") or "cosine", which is
+        searched as L2 between directions: rows divided by their lengths, in float32 where they
+        are float32, else in float64.
     screen : {"auto", "none", "direct", "rounded", "projected"}, default "auto"
         How rows are ruled out; every screen finds the same neighbours. "none" computes every
         distance from the rows as they lie, which suits a few queries: nothing is packed.
@@ -73,8 +76,8 @@ class Index:
         expanded squares about a centre, where those rule out enough) or by their differences,
         and then the survivors again in float64. "rounded" compares them rounded to bytes,
         "projected" their projections (L2) or sums over groups of correlated features (L1),
-        rounded to bytes, in one or more stages; both fall back to "direct" where the data leave nothing to
-        gain or are too wide. "auto" takes what is quickest on a sample of the rows.
+        rounded to bytes, in one or more stages; both fall back to "direct" where the data leave
+        nothing to gain or are too wide. "auto" takes what is quickest on a sample of the rows.
     n_jobs : int or None, default None
         Threads used to build the index; None means every core.
     check_finite : bool, default True
@@ -84,7 +87,7 @@ class Index:
     Attributes
     ----------
     train : ndarray (n_rows, width)
-        The training rows.
+        The training rows; under "cosine" their directions, with two more columns.
     cascade : str
         Which screens are used, in words.
     reason : str
@@ -134,19 +137,45 @@ class Index:
         n_jobs: int | None = None,
         check_finite: bool = True,
     ) -> None:
-        if screen not in SCREENS:
-            raise ValueError(
-                f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}"
-            )
+        _check_screen(screen)
         self.metric = metric_name(metric)
-        self.screen = screen
-        n_threads = thread_count(n_jobs)
-        self.train = as_matrix(train, "train", check_finite)
-        cascade, self.costs_ = choose_cascade(self.train, self.metric, screen, n_threads)
-        self._searcher = Searcher(
-            self.train, self.metric, cascade, n_threads, form=FORMS.get(screen)
-        )
+        train = as_matrix(train, "train", check_finite)
+        self._build(self._searchable(train), screen, thread_count(n_jobs))
+
+    def _build(self, train: np.ndarray, screen: str, n_threads: int) -> None:
+        self.train, self.screen = train, screen
+        cascade, self.costs_ = choose_cascade(train, kernel_metric(self.metric), screen, n_threads)
+        form = FORMS.get(screen)
+        self._searcher = Searcher(train, kernel_metric(self.metric), cascade, n_threads, form=form)
         self.stats_ = self._choice()
+
+    def _searchable(self, rows: np.ndarray, queries: bool = False) -> np.ndarray:
+        """Rows as they are compared."""
+        return directions(rows, queries) if self.metric == "cosine" else rows
+
+    def with_screen(self, screen: str, *, n_jobs: int | None = None) -> "Index":
+        """An index of the same rows, which are shared, with another screen.
+
+        Parameters
+        ----------
+        screen : str
+            As for the constructor.
+        n_jobs : int or None, default None
+
+        Returns
+        -------
+        Index
+        """
+        _check_screen(screen)
+        other = Index.__new__(Index)
+        other.metric = self.metric
+        other._build(self.train, screen, thread_count(n_jobs))
+        return other
+
+    @property
+    def width(self) -> int:
+        """Columns of the rows that were given, and of the queries."""
+        return self.train.shape[1] - EXTRA_COLUMNS * (self.metric == "cosine")
 
     @property
     def nbytes(self) -> int:
@@ -183,11 +212,10 @@ class Index:
         return len(self.train)
 
     def __repr__(self) -> str:
-        n_rows, width = self.train.shape
         return (
-            f"Index({n_rows:,} rows x {width:,} {self.train.dtype}, metric={self.metric!r}, "
-            f"screen={self.cascade!r} ({self.reason}), cpu={cpu_level()!r}, "
-            f"{self.nbytes / 2**20:.1f} MiB of codes)"
+            f"Index({len(self):,} rows x {self.width:,} {self.train.dtype}, "
+            f"metric={self.metric!r}, screen={self.cascade!r} ({self.reason}), "
+            f"cpu={cpu_level()!r}, {self.nbytes / 2**20:.1f} MiB of codes)"
         )
 
     def append(self, rows, *, n_jobs: int | None = None) -> "Index":
@@ -208,10 +236,11 @@ class Index:
             This index. Searches that are under way meanwhile are not affected.
         """
         rows = as_matrix(rows, "rows")
-        check_width(rows, self.train, "rows")
+        check_width(rows, self.width, "rows")
+        rows = self._searchable(rows)
         with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is refused below
             converted = rows.astype(self.train.dtype)
-        if not np.array_equal(converted, rows):
+        if self.metric != "cosine" and not np.array_equal(converted, rows):
             raise ValueError(
                 f"rows must convert to {self.train.dtype}, the type of train, without a change "
                 "of value"
@@ -259,13 +288,14 @@ class Index:
         -------
         distances : ndarray (n_queries, k) of float64
             Ascending. Exact integers for bytes under L1, their square roots under L2; else
-            the direct formula in float64.
+            the direct formula in float64. Cosine: half the squares of those of directions.
         indices : ndarray (n_queries, k) of int64
             Rows of `train`; equal distances in the order of their index.
         """
         started = time.perf_counter()
         queries = as_matrix(queries, "queries", check_finite)
-        check_width(queries, self.train)
+        check_width(queries, self.width)
+        queries = self._searchable(queries, queries=True)
         k = as_k(k, len(self))
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
         width = queries.shape[1]
@@ -275,6 +305,7 @@ class Index:
         # Where several threads share the rows, each has a result of its own; the first is returned.
         distances = [np.empty((len(queries), k)) for _ in range(n_splits)]
         indices = [np.empty((len(queries), k), np.int64) for _ in range(n_splits)]
+        rooted = self.metric != "cosine"
         tally, unmerged, lock = _Tally(), {}, threading.Lock()
         # Queries that meet several splits are coded once, and here: threads that all want the
         # interpreter wait for each other longer than the coding of a few takes.
@@ -298,7 +329,7 @@ class Index:
                     advance((rows.stop - rows.start) * done / len(self))
                 yield
             if n_splits == 1:
-                used[-1].finish()
+                used[-1].finish(rooted)
             with lock:
                 tally.add(used)
                 if n_splits > 1:
@@ -309,14 +340,21 @@ class Index:
         for start in {start for start, _ in unmerged}:
             for split in range(1, n_splits):
                 unmerged[start, 0].merge(unmerged[start, split])
-            unmerged[start, 0].finish()
+            unmerged[start, 0].finish(rooted)
 
         self.stats_ = {
             **self._choice(),
             **tally.stats(),
             "seconds": time.perf_counter() - started,
         }
+        if self.metric == "cosine":
+            from_squares(distances[0])
         return distances[0], indices[0]
+
+
+def _check_screen(screen: str) -> None:
+    if screen not in SCREENS:
+        raise ValueError(f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}")
 
 
 def load_index(
@@ -366,7 +404,7 @@ def load_index(
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
     index.train, n_threads = train, thread_count(n_jobs)
     form = FORMS.get(index.screen)
-    index._searcher = Searcher(train, index.metric, cascade, n_threads, codes, form)
+    index._searcher = Searcher(train, kernel_metric(index.metric), cascade, n_threads, codes, form)
     index.stats_ = index._choice()
     return index
 
@@ -472,7 +510,8 @@ def screen_pays(n_queries: int, train: np.ndarray, metric: str, n_threads: int) 
     """Whether so many queries save more time than the choice of a screen takes."""
     ever, a_feature, an_element = FIT_SECONDS
     fit = ever + a_feature * train.shape[1] + an_element * train.size
-    rate = BYTE_RATE if train.dtype == np.uint8 else FLOAT_RATES[metric]
+    as_bytes = train.dtype == np.uint8 and metric != "cosine"
+    rate = BYTE_RATE if as_bytes else FLOAT_RATES[kernel_metric(metric)]
     return SAVED * n_queries * train.size / (rate * n_threads) > fit
 
 
@@ -487,7 +526,7 @@ def pairwise_distances(
     train : array-like of shape (n_rows, width)
         Both of any type that `Index` takes; two different types meet in the one that holds both.
     metric : str, default "l2"
-        As for `Index`.
+        "l1" or "l2", by any of the names that `Index` takes.
     out : ndarray (n_queries, n_rows) of float32 or float64, optional
         Where to write; rows must be consecutive in memory. It must not overlap the inputs.
     n_jobs : int or None, default None
@@ -515,8 +554,10 @@ def pairwise_distances(
            [5., 0.]], dtype=float32)
     """
     metric = metric_name(metric)
+    if metric == "cosine":
+        raise ValueError("metric must be 'l1' or 'l2' for a matrix of distances; got 'cosine'")
     queries, train = as_matrix(queries, "queries"), as_matrix(train, "train")
-    check_width(queries, train)
+    check_width(queries, train.shape[1])
     common = np.result_type(queries, train)
     result_type = np.float32 if common == np.float32 else np.float64
     out = as_out(out, (len(queries), len(train)), result_type)

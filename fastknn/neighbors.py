@@ -5,11 +5,19 @@ answers their `kneighbors`, through which all they do goes. What fastknn does no
 scikit-learn's own code.
 """
 
+import copy
 import logging
 
 import numpy as np
+from scipy.sparse import issparse, vstack
 from sklearn import neighbors as _theirs
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    validate_data,
+)
 
 from fastknn._threads import thread_count
 from fastknn.index import Index, screen_for, without_self
@@ -32,6 +40,7 @@ FAST_METRICS = {
     "l1": "l1",
     "euclidean": "l2",
     "l2": "l2",
+    "cosine": "cosine",
 }
 
 
@@ -58,10 +67,11 @@ class PatientIndex:
         threads = thread_count(n_jobs)
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
         if screen != index.screen:
-            index = self.index = Index(
-                index.train, index.metric, screen=screen, n_jobs=n_jobs, check_finite=False
-            )
+            index = self.index = index.with_screen(screen, n_jobs=n_jobs)
         return index.search(X, k, n_jobs=n_jobs, check_finite=False)
+
+    def append(self, X: np.ndarray) -> None:
+        self.index.append(X)
 
 
 class FastNeighbors:
@@ -129,26 +139,159 @@ class FastNeighbors:
             Nearest first, equal distances by index.
         """
         check_is_fitted(self)
-        if self._index is None or _is_sparse(X):
+        if self._index is None or issparse(X):
             return super().kneighbors(X, n_neighbors, return_distance)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         available = self.n_samples_fit_ - (X is None)
         if not isinstance(k, int | np.integer) or not 0 < k <= available:
             return super().kneighbors(X, n_neighbors, return_distance)  # which says what is wrong
         if X is None:
-            distances, indices = self._search_others(k)
+            found = self._index.search(_searchable(self._fit_X), k + 1, self.n_jobs)
+            distances, indices = without_self(*found, spare=0)  # as scikit-learn among equal rows
         else:
             X = validate_data(self, X, reset=False, order="C")
             distances, indices = self._index.search(_searchable(X), k, self.n_jobs)
         return (distances, indices) if return_distance else indices
 
-    def _search_others(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Neighbours of training rows, each without itself; as scikit-learn among equal ones."""
-        found = self._index.search(self._index.index.train, k + 1, self.n_jobs)
-        return without_self(*found, spare=0)
+    def _append(self, X, y=None):
+        """Add training rows, which get the next indices. All or nothing is changed."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, accept_sparse="csr", order="C")
+        X = _as_exactly(X, self._fit_X.dtype)
+        rows = (vstack if issparse(X) or issparse(self._fit_X) else np.concatenate)(
+            [self._fit_X, X]
+        )
+        longer = copy.copy(self)
+        longer._fit(rows, y)
+        if hasattr(self, "feature_names_in_"):  # which an array does not tell
+            longer.feature_names_in_ = self.feature_names_in_
+        if (
+            self._index is not None
+            and longer._index is not None
+            and (rows.dtype == self._fit_X.dtype)
+        ):
+            self._index.append(_searchable(X))
+            longer._index = self._index
+        vars(self).update(vars(longer))
+        return self
 
 
-class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
+class AppendableRows(FastNeighbors):
+    """More training rows after `fit`, for estimators without targets."""
+
+    def append(self, X, y=None):
+        """Add training rows; they get the next indices.
+
+        Screens are kept, and only the new rows are coded. A copy of all rows is made, so that
+        appending a few at a time costs a copy of all each time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        return self._append(X)
+
+
+class WeighedTargets(FastNeighbors):
+    """Sample weights, and more training rows after `fit`, for estimators with targets.
+
+    Attributes
+    ----------
+    sample_weight_ : ndarray (n_samples_fit_,) of float64, or None
+        The weights of the training rows.
+    """
+
+    # `fit` takes it by keyword without naming it: scikit-learn's bagging and boosting ask the
+    # signature, and would pass weights where with its own estimators they draw samples.
+    __metadata_request__fit = {"sample_weight": None}  # noqa: RUF012
+
+    def fit(self, X, y, **fit_params):
+        """Keep the training rows and their targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional, by keyword
+            What each row's vote, or its target in a mean, counts among the neighbours, times the
+            weight that `weights` gives it. Rows of weight zero are left out as if they had not
+            been given: indices are those of the others.
+
+        Returns
+        -------
+        self
+        """
+        weight = fit_params.pop("sample_weight", None)
+        if fit_params:
+            raise TypeError(f"fit() takes X, y and sample_weight; got {', '.join(fit_params)}")
+        if weight is not None:
+            if not np.any(weight):
+                raise ValueError("sample_weight must not be zero for all rows")
+            weight = _check_sample_weight(weight, X, ensure_non_negative=True, dtype=np.float64)
+            kept = np.flatnonzero(weight)
+            if len(kept) < len(weight):
+                X, y, weight = _safe_indexing(X, kept), _safe_indexing(y, kept), weight[kept]
+        super().fit(X, y)
+        self.sample_weight_ = weight
+        return self
+
+    def append(self, X, y, sample_weight=None):
+        """Add training rows and their targets; they get the next indices.
+
+        Screens are kept, and only the new rows are coded. A copy of all rows is made, so that
+        appending a few at a time costs a copy of all each time. Of a classifier, classes that
+        are new join `classes_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+        sample_weight : array-like of shape (n_rows,), optional
+            Their weights, as in `fit`; 1 by default.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        if sample_weight is not None and not np.any(sample_weight):
+            return self
+        weight = self.sample_weight_
+        if weight is not None or sample_weight is not None:
+            given = _check_sample_weight(
+                sample_weight, X, ensure_non_negative=True, dtype=np.float64
+            )
+            kept = np.flatnonzero(given)
+            X, y, given = _safe_indexing(X, kept), _safe_indexing(y, kept), given[kept]
+            before = np.ones(self.n_samples_fit_) if weight is None else weight
+            weight = np.concatenate([before, given])
+        targets = self._targets()
+        self._append(X, np.concatenate([targets, _like(targets, y, _num_samples(X))]))
+        self.sample_weight_ = weight
+        return self
+
+    def _targets(self) -> np.ndarray:
+        """What was fitted as y."""
+        return self._y
+
+    def _neighbor_weights(self, distances: np.ndarray, indices: np.ndarray) -> np.ndarray | None:
+        """What neighbours count: by `weights` and by their sample weights; None for the same."""
+        if self.weights == "distance":
+            weights = distance_weights(distances)
+        else:
+            weights = self.weights(distances) if callable(self.weights) else None
+        if self.sample_weight_ is None:
+            return weights
+        sample = self.sample_weight_[indices]
+        return sample if weights is None else weights * sample
+
+
+class KNeighborsClassifier(WeighedTargets, _theirs.KNeighborsClassifier):
     """scikit-learn's k-nearest-neighbours classifier on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.KNeighborsClassifier`,
@@ -238,16 +381,14 @@ class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
 
     def _votes_itself(self, X) -> bool:
         """Whether the vote is fastknn's; scikit-learn's own calls `kneighbors` just as well."""
-        return (
-            self._index is not None
-            and not _is_sparse(X)
-            and self.weights in ("uniform", "distance", None)
-        )
+        if self.sample_weight_ is not None:
+            return True
+        return self._index is not None and not issparse(X) and not callable(self.weights)
 
     def _ballots(self, X) -> list[tuple[np.ndarray, dict]]:
         """The classes and what `vote` takes, for each output."""
         distances, indices = self.kneighbors(X)
-        weights = distance_weights(distances) if self.weights == "distance" else None
+        weights = self._neighbor_weights(distances, indices)
         outputs = self.classes_ if self.outputs_2d_ else [self.classes_]
         labels = self._y.reshape(len(self._y), -1)
         return [
@@ -263,8 +404,14 @@ class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
             for output, classes in enumerate(outputs)
         ]
 
+    def _targets(self) -> np.ndarray:
+        if not self.outputs_2d_:
+            return self.classes_[self._y]
+        columns = [classes[codes] for classes, codes in zip(self.classes_, self._y.T, strict=True)]
+        return np.stack(columns, axis=1)
 
-class KNeighborsRegressor(FastNeighbors, _theirs.KNeighborsRegressor):
+
+class KNeighborsRegressor(WeighedTargets, _theirs.KNeighborsRegressor):
     """scikit-learn's k-nearest-neighbours regressor on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.KNeighborsRegressor`. See
@@ -291,8 +438,29 @@ class KNeighborsRegressor(FastNeighbors, _theirs.KNeighborsRegressor):
     array([0.5])
     """
 
+    def predict(self, X) -> np.ndarray:
+        """Mean of the targets of each query's neighbours.
 
-class NearestNeighbors(FastNeighbors, _theirs.NearestNeighbors):
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), or None
+            None for the training rows, each without itself.
+
+        Returns
+        -------
+        ndarray of shape (n_queries,) or (n_queries, n_outputs) of float64
+        """
+        check_is_fitted(self)
+        if self.sample_weight_ is None:
+            return super().predict(X)
+        distances, indices = self.kneighbors(X)
+        weights = self._neighbor_weights(distances, indices)
+        targets = self._y[indices]
+        weights = weights.reshape(*weights.shape, *[1] * (targets.ndim - 2))
+        return (targets * weights).sum(axis=1) / weights.sum(axis=1)
+
+
+class NearestNeighbors(AppendableRows, _theirs.NearestNeighbors):
     """scikit-learn's unsupervised neighbour search on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.NearestNeighbors`. See
@@ -321,7 +489,7 @@ class NearestNeighbors(FastNeighbors, _theirs.NearestNeighbors):
     """
 
 
-class KNeighborsTransformer(FastNeighbors, _theirs.KNeighborsTransformer):
+class KNeighborsTransformer(AppendableRows, _theirs.KNeighborsTransformer):
     """Graph of nearest neighbours as a transformer, on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.KNeighborsTransformer`: for
@@ -390,8 +558,25 @@ def _width(X) -> int:
         return TREE_WIDTH + 1
 
 
-def _is_sparse(X) -> bool:
-    return hasattr(X, "tocsr")
+def _like(targets: np.ndarray, y, n_rows: int) -> np.ndarray:
+    """More targets, shaped and, where that does not change them, typed as those before."""
+    y = np.asarray(y)
+    if len(y) != n_rows:
+        raise ValueError(f"y must be as long as X, got {len(y)} for {n_rows} rows")
+    if y.reshape(n_rows, -1).shape[1] != targets.reshape(len(targets), -1).shape[1]:
+        raise ValueError(f"y must have as many outputs as in fit, got shape {y.shape}")
+    numbers, are_numbers = (array.dtype.kind in "biuf" for array in (targets, y))
+    if numbers != are_numbers:
+        raise ValueError(f"y must be of a kind with {targets.dtype}, as in fit; got {y.dtype}")
+    y = y.reshape(n_rows, *targets.shape[1:])
+    return _as_exactly(y, targets.dtype) if numbers else y
+
+
+def _as_exactly(X: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Rows in this type if that does not change them, else as they are."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        converted = X.astype(dtype)
+    return X if (converted != X).sum() else converted
 
 
 def _searchable(X: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ A saved index is a folder:
 
     index.json       format version, metric, screen, cascade, and for each array its file, type,
                      shape and CRC-32
-    train.npy        the training rows
+    train.npy        the training rows as they are compared (cosine: their directions)
     NAME.npy         the cascade's arrays, and the codes, scales and errors of each stage
 
 The folder is written under another name and renamed when it is whole. Codes do not depend on
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import _core
+from fastknn.cosine import kernel_metric
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
 
 FORMAT = "fastknn index"
@@ -91,7 +92,7 @@ def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
     for name, about in description["arrays"].items():
         on_disk = mmap and name == "train"
         arrays[name] = _read_array(folder / f"{name}.npy", about, on_disk, verify)
-    metric, cascade = description["metric"], None
+    metric, cascade = kernel_metric(description["metric"]), None
     if description["cascade"] is not None:
         cascade = _put_together(description["cascade"], arrays)
     codes = [
