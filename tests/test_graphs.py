@@ -1,0 +1,151 @@
+"""Graphs from KNeighborsTransformer and knn_graph in front of those who build on them.
+
+Each is the real thing: scikit-learn always, the others where they are installed.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import neighbors as theirs
+from sklearn.base import clone
+from sklearn.cluster import DBSCAN, HDBSCAN, SpectralClustering
+from sklearn.manifold import TSNE, Isomap
+from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import make_pipeline
+
+from fastknn import KNeighborsTransformer, knn_graph
+
+NEIGHBORS = 15
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Three far groups of continuous points, without ties."""
+    random = np.random.default_rng(0)
+    truth = np.repeat(np.arange(3), 80)
+    return random.normal(size=(240, 12)) + 12 * np.eye(3, 12)[truth], truth
+
+
+def in_front_of(estimator, n_neighbors=NEIGHBORS, mode="distance"):
+    """The same pipeline twice: with fastknn's transformer and with scikit-learn's."""
+    return [
+        make_pipeline(module(n_neighbors=n_neighbors, mode=mode), clone(estimator))
+        for module in (KNeighborsTransformer, theirs.KNeighborsTransformer)
+    ]
+
+
+def apart(embedding, truth):
+    """Whether each group lies nearer to itself than to the others."""
+    centres = np.stack([embedding[truth == group].mean(axis=0) for group in range(3)])
+    nearest = np.linalg.norm(embedding[:, None] - centres, axis=2).argmin(axis=1)
+    return adjusted_rand_score(truth, nearest) > 0.9
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        TSNE(metric="precomputed", init="random", perplexity=4, max_iter=250, random_state=0),
+        Isomap(n_neighbors=5, metric="precomputed"),
+    ],
+)
+def test_scikit_learns_embeddings(blobs, estimator):
+    X = blobs[0] if isinstance(estimator, TSNE) else blobs[0][:80]  # Isomap: one component
+    ours, reference = in_front_of(estimator)
+    found = ours.fit_transform(X)
+    assert ours[0].backend_ == "fastknn"
+    assert_allclose(np.abs(found), np.abs(reference.fit_transform(X)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "mode"),
+    [
+        (
+            SpectralClustering(3, affinity="precomputed_nearest_neighbors", n_neighbors=8),
+            "distance",
+        ),
+        (DBSCAN(eps=5, metric="precomputed"), "distance"),
+    ],
+)
+def test_scikit_learns_clusterings(blobs, estimator, mode):
+    X, truth = blobs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # three components: so it should be
+        ours, reference = (each.fit_predict(X) for each in in_front_of(estimator, mode=mode))
+    assert adjusted_rand_score(ours, reference) == 1
+    assert adjusted_rand_score(ours, truth) > 0.95
+
+
+def test_scikit_learns_hdbscan(blobs):
+    X, truth = blobs
+    graphs = [
+        module(n_neighbors=239, mode="distance").fit_transform(X)
+        for module in (KNeighborsTransformer, theirs.KNeighborsTransformer)
+    ]
+    ours, reference = (
+        HDBSCAN(min_samples=5, metric="precomputed", copy=True).fit_predict(graph.maximum(graph.T))
+        for graph in graphs
+    )
+    assert_array_equal(ours, reference)
+    assert adjusted_rand_score(ours[ours >= 0], truth[ours >= 0]) == 1
+
+
+def test_umap(blobs):
+    umap = pytest.importorskip("umap")
+    X, truth = blobs
+    options = {"n_neighbors": NEIGHBORS, "random_state": 0, "n_epochs": 60}
+    graph = knn_graph(X.astype(np.float32), NEIGHBORS, include_self=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from_pair = umap.UMAP(precomputed_knn=(*graph, None), **options).fit_transform(X)
+        ours, reference = (  # UMAP wants graphs that are symmetrical
+            umap.UMAP(metric="precomputed", **options).fit_transform(graph.maximum(graph.T))
+            for graph in (
+                module(n_neighbors=NEIGHBORS).fit_transform(X)
+                for module in (KNeighborsTransformer, theirs.KNeighborsTransformer)
+            )
+        )
+    assert apart(from_pair, truth)
+    assert apart(ours, truth)
+    assert_allclose(ours, reference, rtol=1e-3, atol=1e-3)
+
+
+def test_open_tsne(blobs):
+    pytest.importorskip("openTSNE")
+    from openTSNE import TSNEEmbedding, affinity, initialization, nearest_neighbors
+
+    X, truth = blobs
+    indices, distances = knn_graph(X, 30)
+    neighbors = nearest_neighbors.PrecomputedNeighbors(indices, distances)
+    affinities = affinity.PerplexityBasedNN(perplexity=10, knn_index=neighbors)
+    start = initialization.pca(X, random_state=0)
+    embedding = TSNEEmbedding(start, affinities, random_state=0).optimize(50)
+    assert apart(np.asarray(embedding), truth)
+
+
+def test_hdbscan(blobs):
+    hdbscan = pytest.importorskip("hdbscan")
+    X, truth = blobs
+    graph = KNeighborsTransformer(n_neighbors=120).fit_transform(X)
+    graph = graph.maximum(graph.T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = hdbscan.HDBSCAN(metric="precomputed", min_samples=5).fit_predict(graph)
+    assert adjusted_rand_score(found[found >= 0], truth[found >= 0]) == 1
+    assert (found >= 0).mean() > 0.5
+
+
+def test_scanpy(blobs):
+    scanpy = pytest.importorskip("scanpy")
+    X, truth = blobs
+    cells = [scanpy.AnnData(X.astype(np.float32)) for _ in range(2)]
+    for data, module in zip(
+        cells, (KNeighborsTransformer, theirs.KNeighborsTransformer), strict=True
+    ):
+        scanpy.pp.neighbors(
+            data, n_neighbors=NEIGHBORS, use_rep="X", transformer=module(n_neighbors=NEIGHBORS)
+        )
+    ours, reference = (data.obsp["connectivities"].toarray() for data in cells)
+    assert_allclose(ours, reference, atol=1e-4)
+    assert (ours[truth[:, None] != truth] == 0).all()
