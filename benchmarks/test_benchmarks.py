@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -328,6 +329,8 @@ SHAPES = [(n, d) for n in (100, 1000, 5000, 20_000) for d in (2, 6, 16, 64, 256,
 def test_drop_in(benchmark, metric, dtype):
     """kneighbors() of the estimator against scikit-learn's over many shapes, both by default.
 
+    Also fit() and a first query, which is where an index could cost more than it gives. Each is
+    timed right after an untimed run of its own: a core that slept takes milliseconds to wake up.
     extra_info has every shape and, as `slower`, those where scikit-learn was quicker by 5 %.
     """
     import sklearn.neighbors as theirs
@@ -338,6 +341,14 @@ def test_drop_in(benchmark, metric, dtype):
     name = {"l1": "manhattan", "l2": "euclidean"}[metric]
     ratios = {}
 
+    def in_turns(runs: list, rounds: int = 7) -> list[float]:
+        seconds = [[] for _ in runs]
+        for _ in range(rounds):
+            for run, times in zip(runs, seconds, strict=True):
+                timed(run, rest=0.012)
+                times.append(timed(run, rest=0))
+        return [float(np.median(times)) for times in seconds]
+
     def sweep() -> None:
         for (n_rows, width), n_queries, k in itertools.product(SHAPES, (1, 100, 1000), (1, 10)):
             if metric == "l1" and n_rows * width * n_queries > 2e9:
@@ -346,21 +357,19 @@ def test_drop_in(benchmark, metric, dtype):
                 (generator.normal(size=(n, width)) * 40 + 128).clip(0, 255).astype(dtype)
                 for n in (n_rows, n_queries)
             )
-            seconds = []
-            for module in (NearestNeighbors, theirs.NearestNeighbors):
-                model = module(n_neighbors=k, metric=name).fit(rows)
-                model.kneighbors(queries)
-                seconds.append((model, []))
-            for _ in range(5):
-                for model, times in seconds:
-                    times.append(
-                        timed(
-                            lambda search=model.kneighbors, queries=queries: search(queries),
-                            rest=0.012,
-                        )
-                    )
-            ours, other = (float(np.median(times)) for _, times in seconds)
+            makers = [
+                partial(module, n_neighbors=k, metric=name)
+                for module in (NearestNeighbors, theirs.NearestNeighbors)
+            ]
             shape = f"{n_rows} x {width}, {n_queries} queries, k={k}"
+            if n_queries == 1:
+                ours, other = in_turns(
+                    [lambda make=make: make().fit(rows).kneighbors(queries) for make in makers]  # noqa: B023
+                )
+                ratios[f"fit and {shape}"] = ours / other
+            ours, other = in_turns(
+                [partial(make().fit(rows).kneighbors, queries) for make in makers]
+            )
             ratios[shape] = ours / other
 
     benchmark.pedantic(sweep, rounds=1, iterations=1)
@@ -482,3 +491,43 @@ def test_accuracy(benchmark, request, name, metric):
     if data.source != "generated":
         for k, expected in ACCURACIES[name, metric].items():
             assert found[k] == pytest.approx(expected, abs=0.00011)
+
+
+FIRST_PREDICTION = """
+import time
+started = time.perf_counter()
+import numpy
+with_numpy = time.perf_counter()
+import fastknn
+imported = time.perf_counter()
+from sklearn.neighbors import KNeighborsClassifier
+theirs = time.perf_counter()
+rows = numpy.random.default_rng(0).random((10_000, 64))
+labels = numpy.arange(10_000) % 10
+fastknn.KNeighborsClassifier(5).fit(rows, labels).predict(rows[:QUERIES])
+ended = time.perf_counter()
+print(imported - with_numpy, theirs - imported, ended - theirs, ended - started)
+"""
+
+
+@pytest.mark.parametrize("n_queries", [100, 10_000])
+def test_first_prediction(benchmark, n_queries):
+    """A fresh process: imports, and a first prediction; 100 queries never load Numba, 10,000 do."""
+    code = FIRST_PREDICTION.replace("QUERIES", str(n_queries))
+    runs = []
+
+    def start() -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        runs.append([float(part) for part in done.stdout.split()])
+
+    start()  # whose kernels are compiled and cached, files read
+    benchmark.pedantic(start, rounds=5, iterations=1)
+    names = ("import fastknn", "import sklearn.neighbors", "fit and predict", "all")
+    medians = np.median(runs[1:], axis=0)
+    benchmark.extra_info.update(
+        kind="first prediction",
+        n_queries=n_queries,
+        seconds=dict(zip(names, map(float, medians), strict=True)),
+    )

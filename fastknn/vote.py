@@ -12,7 +12,8 @@ rows at a time, on the plain threads of `fastknn._threads`. A row is always hand
 thread, in column order, so answers do not depend, to the bit, on chunks or thread count.
 
 Importing this module does not import Numba. A kernel is compiled, or read from Numba's cache
-on disk, for the one type it is called with, the first time it is called. Where no folder
+on disk, for the one type it is called with, the first time it is called; but a process that has
+few votes to count never loads Numba: the interpreter runs the same function. Where no folder
 can be written to for that cache, the kernel is compiled anew in each process.
 """
 
@@ -31,6 +32,8 @@ __all__ = ["distance_weights", "topk", "vote", "vote_proba"]
 # Array elements that one kernel call reads or writes, about: a few milliseconds of work, and
 # the copy of a chunk that must be converted takes 8 MB. A single chunk needs no second thread.
 CHUNK_ELEMENTS = 1_000_000
+# Steps of the vote that a process leaves to the interpreter before it loads Numba.
+INTERPRETED_STEPS = 20_000
 
 
 def vote(
@@ -314,7 +317,9 @@ class _Ballots:
     def count(self, codes: NDArray[np.int64], shares: NDArray[np.float64], n_threads: int) -> None:
         """Fill ``codes`` (n_ks, m) or ``shares`` (n_ks, m, C), whichever is not empty."""
         k = self.labels.shape[1]
-        kernel = _compiled(_vote_rows, _VOTE_SIGNATURE)
+        kernel = _vote_rows
+        if not _few(self.labels.size):
+            kernel = _compiled(_vote_rows, _VOTE_SIGNATURE)
         ones = np.ones((1, k))  # one row of weights for all: uniform votes need no kernel apart
 
         def count_rows(rows: slice) -> None:
@@ -454,6 +459,7 @@ def _topk_dtype(distances: NDArray[Any]) -> np.dtype:
 
 _compiled_kernels: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
 _compiling = threading.Lock()
+_interpreted = 0
 
 
 def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
@@ -475,6 +481,18 @@ def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any
                 kernel = njit([signature], nogil=True)(function)
             _compiled_kernels[key] = kernel
         return _compiled_kernels[key]
+
+
+def _few(steps: int) -> bool:
+    """Whether the interpreter should take these steps of a kernel, and not the compiler.
+
+    To load Numba and a kernel from its cache takes 0.3 s, in which a process that predicts a
+    little has long ended: so the first INTERPRETED_STEPS of a process, some 15 ms, are not worth it.
+    """
+    global _interpreted
+    with _compiling:
+        _interpreted = min(_interpreted + steps, INTERPRETED_STEPS + 1)
+        return _interpreted <= INTERPRETED_STEPS
 
 
 # "True" marks what is only read, so that read-only arrays are accepted.

@@ -65,6 +65,10 @@ def loaded_by(code):
             "from fastknn import Index, knn, pairwise_distances; knn([[1.0]], [[2.0]], 1)",
             {"numba", "sklearn", "scipy", "tqdm", "fastknn.reference"},
         ),
+        (
+            "from fastknn import KNeighborsClassifier as K; K(1).fit([[0], [1]], [0, 1]).predict([[1]])",
+            {"numba", "tqdm", "matplotlib", "fastknn.reference"},
+        ),
         ("from fastknn import vote", {"numba", "sklearn", "scipy", "fastknn._core"}),
     ],
 )
