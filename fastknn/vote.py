@@ -487,7 +487,7 @@ def _few(steps: int) -> bool:
     """Whether the interpreter should take these steps of a kernel, and not the compiler.
 
     To load Numba and a kernel from its cache takes 0.3 s, in which a process that predicts a
-    little has long ended: so the first INTERPRETED_STEPS of a process, some 15 ms, are not worth it.
+    little has long ended: the first INTERPRETED_STEPS of a process, some 15 ms, are not worth it.
     """
     global _interpreted
     with _compiling:

@@ -66,7 +66,8 @@ def loaded_by(code):
             {"numba", "sklearn", "scipy", "tqdm", "fastknn.reference"},
         ),
         (
-            "from fastknn import KNeighborsClassifier as K; K(1).fit([[0], [1]], [0, 1]).predict([[1]])",
+            "from fastknn import KNeighborsClassifier\n"
+            "KNeighborsClassifier(1).fit([[0], [1]], [0, 1]).predict([[1]])",
             {"numba", "tqdm", "matplotlib", "fastknn.reference"},
         ),
         ("from fastknn import vote", {"numba", "sklearn", "scipy", "fastknn._core"}),
