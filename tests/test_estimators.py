@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -12,6 +13,7 @@ from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from fastknn import (
     KNeighborsClassifier,
@@ -136,9 +138,12 @@ def test_sample_weights_are_routed(continuous):
 def test_append_is_fit_on_all(continuous, metric, dtype, searched):
     train, labels, queries = continuous
     train, queries = (np.abs(rows * 40).astype(dtype) for rows in (train, queries))
+    words = np.array(list("abc"))[labels]
+    if metric == "chebyshev" and parse_version(sklearn.__version__) < parse_version("1.8"):
+        words = labels  # its own vote, before 1.8, fails for labels that are words
     for ours, targets in [
         (KNeighborsClassifier(5, metric=metric), labels),
-        (KNeighborsClassifier(5, metric=metric), np.array(list("abc"))[labels]),
+        (KNeighborsClassifier(5, metric=metric), words),
         (KNeighborsClassifier(5, metric=metric), np.column_stack([labels, labels % 2])),
         (KNeighborsRegressor(5, metric=metric), train[:, 0]),
         (KNeighborsRegressor(5, metric=metric), train[:, :2].astype(float)),
@@ -250,7 +255,7 @@ def test_pandas_in_and_out(continuous):
         graph.get_feature_names_out(),
         [name for name in (f"kneighborstransformer{i}" for i in range(300))],
     )
-    assert (graph.transform(asked) != theirs_graph.transform(asked)).nnz == 0
+    assert_allclose(graph.transform(asked).toarray(), theirs_graph.transform(asked).toarray())
 
 
 def test_html_repr_and_parameters(continuous):
