@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--test", metavar="PATH", help="images to classify (default: the test part of --train)"
     )
     classify.add_argument(
-        "--metric", choices=("l1", "l2"), default="l2", help="distance (default: l2)"
+        "--metric", choices=("l1", "l2", "cosine"), default="l2", help="distance (default: l2)"
     )
     classify.add_argument(
         "--weights",

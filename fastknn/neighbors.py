@@ -49,6 +49,10 @@ FAST_METRICS = {
 TREE_WIDTH = 5
 
 
+# The screens that an estimator's index has, one after another.
+PATIENCE = ("none", "direct", "auto")
+
+
 class PatientIndex:
     """An index that begins with no screen, and gets one once so many queries came that it pays.
 
@@ -66,7 +70,7 @@ class PatientIndex:
         self.queries_seen += len(X)
         threads = thread_count(n_jobs)
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
-        if screen != index.screen:
+        if PATIENCE.index(screen) > PATIENCE.index(index.screen):
             index = self.index = index.with_screen(screen, n_jobs=n_jobs)
         return index.search(X, k, n_jobs=n_jobs, check_finite=False)
 
@@ -165,13 +169,10 @@ class FastNeighbors:
         longer._fit(rows, y)
         if hasattr(self, "feature_names_in_"):  # which an array does not tell
             longer.feature_names_in_ = self.feature_names_in_
-        if (
-            self._index is not None
-            and longer._index is not None
-            and (rows.dtype == self._fit_X.dtype)
-        ):
+        if None not in (self._index, longer._index) and rows.dtype == self._fit_X.dtype:
             self._index.append(_searchable(X))
-            longer._index = self._index
+            longer._index, train = self._index, self._index.index.train
+            longer._fit_X = train if train.shape == rows.shape else rows  # one copy is enough
         vars(self).update(vars(longer))
         return self
 

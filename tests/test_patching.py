@@ -79,6 +79,19 @@ def test_estimators_that_use_neighbors_inside():
     assert_allclose(np.abs(model.embedding_), np.abs(expected), rtol=1e-6, atol=1e-8)
 
 
+def test_imbalanced_learn():
+    """The real one, where it is installed."""
+    over_sampling = pytest.importorskip("imblearn.over_sampling")
+    random = np.random.default_rng(0)
+    points, labels = random.normal(size=(300, 12)), (random.random(300) < 0.2).astype(int)
+    expected = over_sampling.SMOTE(random_state=0).fit_resample(points, labels)[0]
+    with patched_sklearn():
+        sampler = over_sampling.SMOTE(random_state=0)
+        found = sampler.fit_resample(points, labels)[0]
+    assert sampler.nn_k_.backend_ == "fastknn"
+    assert_allclose(found, expected)
+
+
 SCRIPT = """
 import sys
 import numpy as np
