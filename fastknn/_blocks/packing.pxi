@@ -96,7 +96,8 @@ cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
         )
 
 
-# The expanded screen: rows and queries minus a centre, rounded to float32 (bounds: `bounds.pxi`).
+# The expanded screen: rows and queries minus a centre, rounded to float32 (the proof of its
+# bound: `expansion_slack` in layout.pxi).
 
 cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
     """A panel of centred rows, and their squared lengths as biases.

@@ -125,7 +125,7 @@ typedef struct {
     Refine refine[3][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
     Nearest nearest;
-    Centre centre[3]; /* by element type */
+    Centre centre[3];      /* by element type; none for bytes */
     CodeTile code_tile;
     ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];

@@ -97,7 +97,6 @@ REFINE(l2_refine_f64, double, difference *difference)
         return squares;                                                                       \
     }
 
-CENTRE(centre_u8, uint8_t)
 CENTRE(centre_f32, float)
 CENTRE(centre_f64, double)
 
@@ -202,7 +201,7 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
     {{l1_refine_u8, l2_refine_u8}, {l1_refine_f32, l2_refine_f32}, {l1_refine_f64, l2_refine_f64}},
     {select_i32, select_f32, select_f64},
     nearest,
-    {centre_u8, centre_f32, centre_f64},
+    {NULL, centre_f32, centre_f64},
     code_tile,
     {l1_bytes, l2_bytes},
     {accumulate_i32, accumulate_f32, accumulate_f64},
