@@ -139,8 +139,8 @@ def test_append_is_fit_on_all(continuous, metric, dtype, searched):
     train, labels, queries = continuous
     train, queries = (np.abs(rows * 40).astype(dtype) for rows in (train, queries))
     words = np.array(list("abc"))[labels]
-    if metric == "chebyshev" and parse_version(sklearn.__version__) < parse_version("1.8"):
-        words = labels  # its own vote, before 1.8, fails for labels that are words
+    if metric == "chebyshev" and parse_version(sklearn.__version__) < parse_version("1.9"):
+        words = labels  # its own vote, before 1.9, fails for labels that are words
     for ours, targets in [
         (KNeighborsClassifier(5, metric=metric), labels),
         (KNeighborsClassifier(5, metric=metric), words),

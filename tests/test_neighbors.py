@@ -34,8 +34,8 @@ def continuous():
     """Points without ties, so that every right answer is the same one."""
     generator = np.random.default_rng(7)
     points = generator.normal(size=(400, 20))
-    # scikit-learn's own vote, before 1.8, fails for labels that are words.
-    words = parse_version(sklearn.__version__) >= parse_version("1.8")
+    # scikit-learn's own vote, before 1.9, fails for labels that are words.
+    words = parse_version(sklearn.__version__) >= parse_version("1.9")
     labels = generator.choice(["ant", "bee", "cow"] if words else [3, 5, 8], size=400)
     return points[:300], labels[:300], points[300:]
 
