@@ -8,8 +8,7 @@ which screens, refines and keeps the best k with the GIL released.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from fastknn import _core, storage
 from fastknn._checks import as_k, as_matrix, as_out, check_width, metric_name
 from fastknn._core import cpu_level
+from fastknn._progress import shown
 from fastknn._threads import for_each, thread_count
 from fastknn.cosine import EXTRA_COLUMNS, directions, from_squares, kernel_metric
 from fastknn.searcher import Searcher, choose_cascade
@@ -170,6 +170,30 @@ class Index:
         other = Index.__new__(Index)
         other.metric = self.metric
         other._build(self.train, screen, thread_count(n_jobs))
+        return other
+
+    def subset(self, rows, *, n_jobs: int | None = None) -> "Index":
+        """An index of some of the rows, with the same screens; nothing is chosen or coded again.
+
+        Parameters
+        ----------
+        rows : array-like of int
+            Their indices: the first of them is row 0 of the new index.
+        n_jobs : int or None, default None
+
+        Returns
+        -------
+        Index
+            Of copies of the rows and of their codes.
+        """
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
+            raise ValueError(f"rows must be a sequence of indices, got {rows.dtype} {rows.shape}")
+        other = Index.__new__(Index)
+        other.metric, other.screen, other.costs_ = self.metric, self.screen, self.costs_
+        other.train = self.train[rows]
+        other._searcher = self._searcher.subset(other.train, rows, thread_count(n_jobs))
+        other.stats_ = other._choice()
         return other
 
     @property
@@ -335,7 +359,7 @@ class Index:
                 if n_splits > 1:
                     unmerged[rows.start, split] = used[-1]
 
-        with _progress(progress, len(queries)) as advance:
+        with shown(progress, len(queries)) as advance:
             for_each(run, parts, n_threads)
         for start in {start for start, _ in unmerged}:
             for split in range(1, n_splits):
@@ -688,23 +712,3 @@ def _pieces(parts: list[_Part]) -> dict[int, Iterator[tuple[int, int]]]:
 
 def _ranges(start: int, stop: int, step: int) -> list[tuple[int, int]]:
     return [(first, min(first + step, stop)) for first in range(start, stop, step)]
-
-
-@contextmanager
-def _progress(progress, total: int) -> Iterator[Callable[[float], object]]:
-    """A function that is told how many more queries are done."""
-    if progress is None or progress is False:
-        yield lambda n: None
-    elif progress is True:
-        from tqdm.auto import tqdm
-
-        # Parts of a query count too, but nobody wants to read them.
-        layout = (
-            "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}, {rate_fmt}]"
-        )
-        with tqdm(total=total, unit=" queries", bar_format=layout) as bar:
-            yield bar.update
-    elif callable(getattr(progress, "update", None)):
-        yield progress.update
-    else:
-        raise TypeError(f"progress must be a bool or have an update(n) method, got {progress!r}")

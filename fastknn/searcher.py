@@ -169,6 +169,14 @@ class Searcher:
         ]
         return Searcher(train, self.metric, self.cascade, n_threads, codes)
 
+    def subset(self, train: np.ndarray, rows: np.ndarray, n_threads: int) -> "Searcher":
+        """The same over some of the rows, which are `train`; their codes are taken as they are."""
+        codes = [
+            _core.CodeRows(old.codes[rows], self.metric, old.scale[rows], old.error[rows])
+            for old in self.codes
+        ]
+        return Searcher(train, self.metric, self.cascade, n_threads, codes or None, self.form)
+
     def block(
         self,
         queries: np.ndarray,

@@ -1,0 +1,431 @@
+"""Choosing k, the metric and the weights on held-out folds, with one search a metric and fold.
+
+The neighbours found for the largest k hold those of every smaller one, so folds and metrics must be
+searched, but not numbers of neighbours or weights. A fold's index shares the screens and the codes
+of the one over all rows.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import LeaveOneOut, ParameterGrid, check_cv
+from sklearn.utils import indexable
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from fastknn._checks import as_count, metric_name
+from fastknn._progress import Told, shown
+from fastknn._threads import thread_count
+from fastknn.index import Index, screen_for, without_self
+from fastknn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from fastknn.vote import distance_weights, vote, vote_proba
+
+__all__ = ["KNeighborsClassifierCV", "KNeighborsRegressorCV", "cross_validate_k"]
+
+# The numbers of neighbours of the lecture's experiment.
+KS = (1, 3, 5, 8, 10, 12, 15, 20, 50, 100)
+METRICS = ("l1", "l2")
+WEIGHTS = ("uniform", "distance")
+
+
+def cross_validate_k(
+    X,
+    y,
+    ks: Sequence[int] | None = None,
+    metrics: Sequence[str] = METRICS,
+    weights: Sequence[str] = WEIGHTS,
+    cv=5,
+    groups=None,
+    scoring="accuracy",
+    *,
+    regression: bool = False,
+    n_jobs: int | None = None,
+    progress=None,
+) -> dict:
+    """Score every number of neighbours, metric and weighting on held-out folds.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, n_features)
+        Of any type that `Index` takes; bytes stay bytes.
+    y : array-like of shape (n_rows,), or (n_rows, n_outputs) for a regression
+        Labels, or the targets of a regression.
+    ks : sequence of int, optional
+        Numbers of neighbours; by default 1, 3, 5, 8, 10, 12, 15, 20, 50, 100, as far as every
+        fold has so many training rows.
+    metrics : sequence of str, default ("l1", "l2")
+        Of those that `Index` takes.
+    weights : sequence of {"uniform", "distance"}, default both
+    cv : int, cross-validation generator or iterable of (train, test), default 5
+        As in scikit-learn: a number means stratified folds where there are labels.
+    groups : array-like of shape (n_rows,), optional
+        For generators that keep groups together.
+    scoring : str or callable, default "accuracy"
+        Any of scikit-learn's names or scorers that ask for `predict` or `predict_proba`.
+    regression : bool, default False
+        Whether neighbours' targets are averaged, and not their labels counted.
+    n_jobs : int or None, default None
+        Threads; None and -1 mean every core.
+    progress : bool or object with an ``update(n)`` method, default None
+        True shows a tqdm bar over all held-out rows and metrics.
+
+    Returns
+    -------
+    dict of str to ndarray
+        As `GridSearchCV.cv_results_`, which pandas.DataFrame takes: ``params``,
+        ``param_metric``, ``param_n_neighbors``, ``param_weights``, ``split0_test_score`` and so
+        on, ``mean_test_score``, ``std_test_score`` and ``rank_test_score``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit, by name.
+
+    Notes
+    -----
+    Scores are those of `GridSearchCV` over scikit-learn's estimators, but for rows at distances
+    that tie. Time: for each metric, one search of all held-out rows among the training rows of
+    their fold, for the largest k. Memory: the training rows of a fold and their codes once
+    more, and 16 bytes for each of its held-out rows and the largest k.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from fastknn.model_selection import cross_validate_k
+    >>> X, y = load_digits(return_X_y=True)
+    >>> results = cross_validate_k(X.astype("uint8"), y, ks=[1, 3, 50], metrics=["l2"])
+    >>> best = results["params"][results["mean_test_score"].argmax()]
+    >>> best["metric"], best["n_neighbors"]
+    ('l2', 3)
+    """
+    X, y, groups = indexable(X, y, groups)
+    X = check_array(X, order="C")
+    y = np.asarray(y)
+    if not regression:
+        check_classification_targets(y)
+        if y.ndim > 1:
+            raise ValueError(f"y must have one label a row, got shape {y.shape}")
+    answers = _Means if regression else _Votes
+    scorer = check_scoring(answers(), scoring=scoring)
+    cv = check_cv(cv, y, classifier=not regression)
+    alone = isinstance(cv, LeaveOneOut)  # whose list of folds would hold n_rows**2 indices
+    folds = [] if alone else list(cv.split(X, y, groups))
+    ks = _numbers(ks, min((len(train) for train, _ in folds), default=len(X) - 1))
+    metrics = _several(metrics, "metrics", metric_name)
+    weights = _several(weights, "weights", _weighting)
+    grid = list(ParameterGrid({"metric": metrics, "n_neighbors": ks, "weights": weights}))
+    scores = np.empty((len(grid), len(X) if alone else len(folds)))
+    n_queries = len(X) if alone else sum(len(test) for _, test in folds)
+    with shown(progress, n_queries * len(metrics)) as advance:
+        for metric in metrics:
+            own = [place for place, candidate in enumerate(grid) if candidate["metric"] == metric]
+            screen = screen_for(n_queries, X, metric_name(metric), thread_count(n_jobs))
+            index = Index(X, metric, screen=screen, n_jobs=n_jobs)
+            options = {"n_jobs": n_jobs, "progress": Told(advance)}
+            if alone:
+                found = without_self(*index.search(X, max(ks) + 1, **options))
+                answer = answers(y, *found, ks, n_jobs)
+                for place in own:
+                    answer.asked = grid[place]
+                    scores[place] = _one_by_one(scorer, scoring, answer, X, y)
+            for fold, (train, test) in enumerate(folds):
+                rows = index.subset(train, n_jobs=n_jobs)
+                found = rows.search(X[test], max(ks), **options)
+                answer = answers(y[train], *found, ks, n_jobs)
+                for place in own:
+                    answer.asked = grid[place]
+                    scores[place, fold] = scorer(answer, X[test], y[test])
+    return _results(grid, scores)
+
+
+class _Votes(ClassifierMixin, BaseEstimator):
+    """What scorers take for a fitted classifier: its answers are those of one candidate."""
+
+    def __init__(self, labels=None, distances=None, indices=None, ks=(), n_jobs=None) -> None:
+        self.ks, self.n_jobs, self.distances = list(ks), n_jobs, distances
+        self.asked: dict = {}
+        self._codes: dict[str, np.ndarray] = {}
+        if labels is not None:
+            self.classes_, codes = np.unique(labels, return_inverse=True)
+            self.neighbor_labels = codes[indices]
+
+    def fit(self, X, y) -> "_Votes":
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        weighting = self.asked["weights"]
+        if weighting not in self._codes:  # for every k at once
+            ballots = self._ballots(self.distances.shape[1])
+            self._codes[weighting] = vote(**ballots, ks=self.ks)
+        return self.classes_[self._codes[weighting][self.ks.index(self.asked["n_neighbors"])]]
+
+    def predict_proba(self, X) -> np.ndarray:
+        return vote_proba(**self._ballots(self.asked["n_neighbors"]))
+
+    def only(self, rows: slice) -> "_Votes":
+        """The same for some of the rows."""
+        some = copy.copy(self)
+        some.neighbor_labels, some._codes = self.neighbor_labels[rows], {}
+        some.distances = self.distances[rows]
+        return some
+
+    def _ballots(self, k: int) -> dict:
+        weighs = self.asked["weights"] == "distance"
+        return {
+            "neighbor_labels": self.neighbor_labels[:, :k],
+            "n_classes": len(self.classes_),
+            "weights": distance_weights(self.distances[:, :k]) if weighs else None,
+            "n_jobs": self.n_jobs,
+        }
+
+
+class _Means(RegressorMixin, BaseEstimator):
+    """The same for a regressor; sums in the order of scikit-learn's, for the same bits."""
+
+    def __init__(self, targets=None, distances=None, indices=None, ks=(), n_jobs=None) -> None:
+        self.targets, self.distances, self.indices = targets, distances, indices
+        self.asked: dict = {}
+
+    def fit(self, X, y) -> "_Means":
+        return self
+
+    def only(self, rows: slice) -> "_Means":
+        some = copy.copy(self)
+        some.distances, some.indices = self.distances[rows], self.indices[rows]
+        return some
+
+    def predict(self, X) -> np.ndarray:
+        k = self.asked["n_neighbors"]
+        targets = self.targets.reshape(len(self.targets), -1)
+        if self.asked["weights"] == "uniform":
+            means = targets[self.indices[:, :k]].mean(axis=1)
+        else:
+            weights = distance_weights(self.distances[:, :k])
+            sums = [(column[self.indices[:, :k]] * weights).sum(axis=1) for column in targets.T]
+            means = np.stack(sums, axis=1) / weights.sum(axis=1)[:, None]
+        return means.reshape(len(means), *self.targets.shape[1:])
+
+
+def _one_by_one(scorer, scoring, answer, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Scores of rows each of which is a fold of its own."""
+    if scoring == "accuracy":
+        return (answer.predict(X) == y).astype(np.float64)
+    rows = [slice(row, row + 1) for row in range(len(X))]
+    return np.array([scorer(answer.only(row), X[row], y[row]) for row in rows])
+
+
+def _results(grid: list[dict], scores: np.ndarray) -> dict:
+    """Candidates and their scores (candidates, folds) in the layout of `cv_results_`."""
+    results: dict = {}
+    for name in sorted(grid[0]):
+        values = [candidate[name] for candidate in grid]
+        kind = np.int64 if name == "n_neighbors" else object
+        results[f"param_{name}"] = np.ma.MaskedArray(np.array(values, kind), mask=False)
+    results["params"] = grid
+    for fold, column in enumerate(scores.T):
+        results[f"split{fold}_test_score"] = column
+    means = scores.mean(axis=1)
+    results["mean_test_score"], results["std_test_score"] = means, scores.std(axis=1)
+    ranked = np.nan_to_num(means, nan=-np.inf)  # candidates that could not be scored come last
+    results["rank_test_score"] = rankdata(-ranked, method="min").astype(np.int32)
+    return results
+
+
+# --- Checks -----------------------------------------------------------------------------------
+
+
+def _numbers(ks: Sequence[int] | None, most: int) -> list[int]:
+    if ks is None:
+        return [k for k in KS if k <= most]
+    ks = _several(ks, "ks", lambda k: as_count(k, "ks"))
+    if max(ks) > most:
+        raise ValueError(
+            f"ks must be at most {most}, the training rows of the smallest fold; got {max(ks)}"
+        )
+    return [int(k) for k in ks]
+
+
+def _several(values: Sequence, name: str, check: Callable) -> list:
+    """Values, each checked, of an argument that takes one or more."""
+    if isinstance(values, str) or not np.iterable(values):
+        raise TypeError(f"{name} must be a sequence, got {values!r}")
+    values = list(dict.fromkeys(values))
+    if not values:
+        raise ValueError(f"{name} must not be empty")
+    for value in values:
+        check(value)
+    return values
+
+
+def _weighting(weights: str) -> None:
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights must be 'uniform' or 'distance', got {weights!r}")
+
+
+# --- Estimators -------------------------------------------------------------------------------
+
+
+class _BestNeighbors(BaseEstimator):
+    """An estimator that chooses its own number of neighbours, metric and weights."""
+
+    def __init__(
+        self,
+        ks=None,
+        *,
+        metrics=METRICS,
+        weights=WEIGHTS,
+        cv=5,
+        scoring=None,
+        n_jobs=None,
+        progress=False,
+    ) -> None:
+        self.ks, self.metrics, self.weights, self.cv = ks, metrics, weights, cv
+        self.scoring, self.n_jobs, self.progress = scoring, n_jobs, progress
+
+    def fit(self, X, y, groups=None):
+        """Choose on held-out folds, then fit to all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+        groups : array-like of shape (n_rows,), optional
+            For a `cv` that keeps groups together.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(self, X, y, order="C", multi_output=self._regression)
+        self.cv_results_ = cross_validate_k(
+            X,
+            y,
+            self.ks,
+            self.metrics,
+            self.weights,
+            self.cv,
+            groups,
+            self.scoring or self._scoring,
+            regression=self._regression,
+            n_jobs=self.n_jobs,
+            progress=self.progress,
+        )
+        self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+        self.best_estimator_ = self._estimator(n_jobs=self.n_jobs, **self.best_params_).fit(X, y)
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Answer queries with what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_queries,) or (n_queries, n_outputs)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(validate_data(self, X, reset=False))
+
+    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+        """Find neighbours under the chosen metric: see the method of `best_estimator_`."""
+        check_is_fitted(self)
+        return self.best_estimator_.kneighbors(X, n_neighbors, return_distance)
+
+
+class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
+    """k-nearest-neighbours classifier that chooses k, metric and weights on held-out folds.
+
+    In the style of scikit-learn's `RidgeCV`: one fit tries all of them, at the price of a search
+    for each metric (`cross_validate_k`), and ends fitted to all rows with the best.
+
+    Parameters
+    ----------
+    ks : sequence of int, optional
+        Numbers of neighbours; by default 1, 3, 5, 8, 10, 12, 15, 20, 50, 100, as far as every
+        fold has so many training rows.
+    metrics : sequence of str, default ("l1", "l2")
+    weights : sequence of {"uniform", "distance"}, default both
+    cv : int, cross-validation generator or iterable, default 5
+        A number means stratified folds.
+    scoring : str or callable, optional
+        By default accuracy.
+    n_jobs : int or None, default None
+        Threads; None and -1 mean every core.
+    progress : bool or object with an ``update(n)`` method, default False
+        True shows a tqdm bar.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarray
+        All scores, as of `GridSearchCV`.
+    best_params_ : dict
+        ``metric``, ``n_neighbors`` and ``weights`` of the best mean score; of equal ones the first.
+    best_index_, best_score_ : int, float
+        Its place in `cv_results_`, and the score.
+    best_estimator_ : KNeighborsClassifier
+        Fitted to all rows.
+    classes_ : ndarray (n_classes,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from fastknn.model_selection import KNeighborsClassifierCV
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = KNeighborsClassifierCV(ks=[1, 5, 50], metrics=["l2"]).fit(X.astype("uint8"), y)
+    >>> model.best_params_["n_neighbors"]
+    1
+    """
+
+    _estimator, _scoring, _regression = KNeighborsClassifier, "accuracy", False
+
+    @property
+    def classes_(self) -> np.ndarray:
+        return self.best_estimator_.classes_
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Each class's share of the votes: see `KNeighborsClassifier.predict_proba`."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        return self.best_estimator_.predict_proba(X)
+
+
+class KNeighborsRegressorCV(RegressorMixin, _BestNeighbors):
+    """k-nearest-neighbours regressor that chooses k, metric and weights on held-out folds.
+
+    As `KNeighborsClassifierCV`, which see for parameters and attributes; `scoring` is R² by
+    default, and a number of folds means plain ones.
+
+    Parameters
+    ----------
+    ks : sequence of int, optional
+    metrics : sequence of str, default ("l1", "l2")
+    weights : sequence of {"uniform", "distance"}, default both
+    cv : int, cross-validation generator or iterable, default 5
+    scoring : str or callable, optional
+    n_jobs : int or None, default None
+    progress : bool or object with an ``update(n)`` method, default False
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn.model_selection import KNeighborsRegressorCV
+    >>> X = np.arange(40.0).reshape(-1, 1)
+    >>> model = KNeighborsRegressorCV(ks=[1, 2, 20], cv=4, metrics=["l2"]).fit(X, X[:, 0] ** 2)
+    >>> model.best_params_["n_neighbors"]
+    1
+    """
+
+    _estimator, _scoring, _regression = KNeighborsRegressor, "r2", True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
