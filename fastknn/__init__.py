@@ -20,12 +20,18 @@ _HOME = {
     "KNeighborsTransformer": "neighbors",
     "LocalOutlierFactor": "neighbors",
     "NearestNeighbors": "neighbors",
+    "KNeighborsClassifierCV": "model_selection",
+    "KNeighborsRegressorCV": "model_selection",
+    "cross_validate_k": "model_selection",
+    "ground_truth": "evaluation",
+    "probe": "evaluation",
     "patch_sklearn": "patching",
     "patched_sklearn": "patching",
     "unpatch_sklearn": "patching",
     "topk": "vote",
     # Modules that are reached by name.
     "datasets": None,
+    "model_selection": None,
     "vote": None,
 }
 

@@ -1,0 +1,255 @@
+"""Uses of the exact answer: what embeddings are worth, and what approximate indexes missed."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
+from fastknn._progress import Told, shown
+from fastknn.index import knn
+from fastknn.vectors import open_vectors, write_ivecs
+from fastknn.vote import vote_proba
+
+__all__ = ["GroundTruth", "ground_truth", "probe"]
+
+# Bytes of training rows that are searched at a time; their packed copy comes on top.
+CHUNK_BYTES = 1 << 30
+# Elements of the classes' shares that are held at a time.
+SHARE_ELEMENTS = 1 << 24
+
+
+def probe(
+    train_features,
+    train_labels,
+    test_features,
+    test_labels,
+    ks: Sequence[int] = (10, 20, 100, 200),
+    temperatures: Sequence[float] = (0.07,),
+    *,
+    n_jobs: int | None = None,
+    progress=None,
+) -> dict[str, np.ndarray]:
+    """Judge embeddings by their nearest neighbours: top-1 and top-5 for every k and temperature.
+
+    The k training rows of the greatest cosine similarity s vote with weight exp(s / T), as in
+    Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination (2018),
+    and in most work on self-supervision since, where T is 0.07 and k often 20 or 200.
+
+    Parameters
+    ----------
+    train_features : array-like of shape (n_rows, width)
+    train_labels : array-like of shape (n_rows,)
+    test_features : array-like of shape (n_queries, width)
+    test_labels : array-like of shape (n_queries,)
+    ks : sequence of int, default (10, 20, 100, 200)
+        Numbers of neighbours; those beyond n_rows mean all rows.
+    temperatures : sequence of float, default (0.07,)
+        Positive.
+    n_jobs : int or None, default None
+        Threads; None and -1 mean every core.
+    progress : bool or object with an ``update(n)`` method, default None
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``n_neighbors``, ``temperature``, ``top1`` and ``top5``, a row for each pair; shares of
+        the queries from 0 to 1. pandas.DataFrame takes it. Classes with equal votes rank in
+        their order; with five classes or fewer, ``top5`` is 1 if the query's class is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn import probe
+    >>> points, labels = np.eye(3).repeat(4, axis=0), np.arange(3).repeat(4)
+    >>> probe(points, labels, points + 0.1, labels, ks=[1, 4])["top1"]
+    array([1., 1.])
+    """
+    train, queries = (
+        as_matrix(features, name)
+        for features, name in ((train_features, "train_features"), (test_features, "test_features"))
+    )
+    check_width(queries, train.shape[1], "test_features")
+    train_labels = _labels(train_labels, "train_labels", len(train))
+    test_labels = _labels(test_labels, "test_labels", len(queries))
+    asked = list(dict.fromkeys(as_count(k, "ks") for k in ks))
+    temperatures = [float(one) for one in temperatures]
+    if not asked or not temperatures:
+        raise ValueError("ks and temperatures must not be empty")
+    if not min(temperatures) > 0 or not np.isfinite(temperatures).all():
+        raise ValueError(f"temperatures must be positive, got {temperatures}")
+    effective = [min(k, len(train)) for k in asked]
+    classes, codes = np.unique(train_labels, return_inverse=True)
+    truth = np.searchsorted(classes, test_labels)
+    truth[
+        (truth == len(classes)) | (classes[np.minimum(truth, len(classes) - 1)] != test_labels)
+    ] = -1
+    distances, indices = knn(
+        queries, train, max(effective), "cosine", n_jobs=n_jobs, progress=progress
+    )
+    ranks = np.empty((len(temperatures), len(asked), len(queries)), np.int64)
+    step = max(1, SHARE_ELEMENTS // (len(classes) * len(asked)))
+    for start in range(0, len(queries), step):
+        some = slice(start, start + step)
+        for place, temperature in enumerate(temperatures):
+            # Over the nearest one's: nothing overflows, and shares stay what they are.
+            nearer = distances[some, :1] - distances[some]
+            shares = vote_proba(
+                codes[indices[some]],
+                n_classes=len(classes),
+                weights=np.exp(nearer / temperature),
+                ks=effective,
+                n_jobs=n_jobs,
+            )
+            ranks[place, :, some] = _ranks(shares, truth[some])
+    pairs = [(k, temperature) for temperature in temperatures for k in asked]
+    return {
+        "n_neighbors": np.array([k for k, _ in pairs]),
+        "temperature": np.array([temperature for _, temperature in pairs]),
+        "top1": (ranks < 1).mean(axis=2).ravel(),
+        "top5": (ranks < 5).mean(axis=2).ravel(),
+    }
+
+
+def _labels(labels, name: str, n_rows: int) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.shape != (n_rows,):
+        raise ValueError(f"{name} must have a label for each of {n_rows} rows, got {labels.shape}")
+    return labels
+
+
+def _ranks(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Place of each query's true class among all by votes, from 0 on; unknown ones come last.
+
+    shares : ndarray (n_ks, n_queries, n_classes)
+    """
+    n_classes = shares.shape[2]
+    own = np.take_along_axis(shares, np.maximum(truth, 0)[None, :, None], axis=2)
+    before = np.arange(n_classes) < truth[:, None]
+    ahead = (shares > own) | ((shares == own) & before)
+    return np.where(truth < 0, n_classes + 5, ahead.sum(axis=2))
+
+
+class GroundTruth(NamedTuple):
+    """Exact neighbours of some queries.
+
+    Attributes
+    ----------
+    indices : ndarray (n_queries, k) of int64
+        Nearest first, equal distances by index.
+    distances : ndarray (n_queries, k) of float64
+    tied : ndarray (n_queries,) of bool
+        Whether a row that is not listed is as near as the k-th: then other answers are as right.
+    metric : str
+    """
+
+    indices: np.ndarray
+    distances: np.ndarray
+    tied: np.ndarray
+    metric: str
+
+    def save(self, path: str | os.PathLike[str], train=None, queries=None) -> None:
+        """Write it, in the form that the name says.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            .ivecs: the indices, as int32. .npy: the indices, as int64. .hdf5 or .h5: the layout
+            of ann-benchmarks (needs h5py): "neighbors", "distances", and "tied".
+        train, queries : array-like, optional
+            For .hdf5: "train" and "test" of that layout.
+        """
+        path = Path(path).expanduser()
+        if path.suffix == ".ivecs":
+            write_ivecs(path, self.indices)
+        elif path.suffix == ".npy":
+            np.save(path, self.indices)
+        elif path.suffix in (".hdf5", ".h5"):
+            self._save_hdf5(path, train, queries)
+        else:
+            raise ValueError(f"path must end in .ivecs, .npy, .hdf5 or .h5; got {path.name!r}")
+
+    def _save_hdf5(self, path: Path, train, queries) -> None:
+        import h5py
+
+        names = {"l2": "euclidean", "cosine": "angular", "l1": "manhattan"}
+        with h5py.File(path, "w") as file:
+            file.attrs["type"] = "dense"
+            file.attrs["distance"] = names[self.metric]
+            file.attrs["point_type"] = "float"
+            for name, rows in (("train", train), ("test", queries)):
+                if rows is not None:
+                    file.create_dataset(name, data=rows)
+                    file.attrs["dimension"] = rows.shape[1]
+            file.create_dataset("neighbors", data=self.indices.astype(np.int32))
+            file.create_dataset("distances", data=self.distances.astype(np.float32))
+            file.create_dataset("tied", data=self.tied)
+
+
+def ground_truth(
+    train, queries, k: int = 100, metric: str = "l2", *, n_jobs: int | None = None, progress=None
+) -> GroundTruth:
+    """Find the exact neighbours that approximate indexes are measured against.
+
+    Parameters
+    ----------
+    train, queries : array-like of shape (n, width), str or os.PathLike
+        Rows, or files of them: see `fastknn.vectors.open_vectors`. Training rows on disk are
+        read a gigabyte at a time, so that they need not fit in memory.
+    k : int, default 100
+    metric : str, default "l2"
+        As for `Index`.
+    n_jobs, progress
+        As for `Index.search`.
+
+    Returns
+    -------
+    GroundTruth
+
+    Notes
+    -----
+    For n_rows training rows, each a gigabyte's part of them is searched by `knn`, which chooses
+    a screen where that pays, and the results are merged: O(n_queries k) memory beside it.
+
+    Examples
+    --------
+    >>> from fastknn import ground_truth
+    >>> truth = ground_truth([[0.0], [1.0], [2.0], [4.0]], [[1.0]], k=2)
+    >>> truth.indices, truth.tied
+    (array([[1, 0]]), array([ True]))
+    """
+    metric = metric_name(metric)
+    train, queries = (
+        open_vectors(rows) if isinstance(rows, str | os.PathLike) else np.asarray(rows)
+        for rows in (train, queries)
+    )
+    queries = as_matrix(queries, "queries")
+    if train.ndim != 2 or not train.size:
+        raise ValueError(f"train must be a matrix (rows, width), got shape {train.shape}")
+    check_width(queries, train.shape[1])
+    k = as_k(k, len(train))
+    wanted = min(k + 1, len(train))  # one more, to see whether it ties
+    step = max(1, CHUNK_BYTES // (train.shape[1] * train.itemsize))
+    distances, indices = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+    with shown(progress, len(queries)) as advance:
+        for start in range(0, len(train), step):
+            some = np.ascontiguousarray(train[start : start + step])
+            share = len(some) / len(train)
+            found = knn(
+                queries,
+                some,
+                min(wanted, len(some)),
+                metric,
+                n_jobs=n_jobs,
+                progress=Told(lambda n, share=share: advance(n * share)),
+            )
+            distances = np.hstack([distances, found[0]])
+            indices = np.hstack([indices, found[1] + start])
+            # A stable sort keeps equal distances in the order of their rows.
+            order = np.argsort(distances, axis=1, kind="stable")[:, :wanted]
+            distances = np.take_along_axis(distances, order, axis=1)
+            indices = np.take_along_axis(indices, order, axis=1)
+    tied = distances[:, -1] == distances[:, k - 1] if wanted > k else np.zeros(len(queries), bool)
+    return GroundTruth(indices[:, :k].copy(), distances[:, :k].copy(), tied, metric)
