@@ -32,6 +32,7 @@ _HOME = {
     # Modules that are reached by name.
     "datasets": None,
     "model_selection": None,
+    "plot": None,
     "vote": None,
 }
 

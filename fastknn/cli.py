@@ -1,4 +1,4 @@
-"""The ``fastknn`` command: classify image sets, run scripts faster, and a demonstration."""
+"""The ``fastknn`` command: classify, tune, ground truth, run scripts faster, a demonstration."""
 
 import argparse
 import csv
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import __version__
+from fastknn._tune import numbers, tune
 
 DESCRIPTION = """\
 Exact k-nearest-neighbour classification under L1 and L2.
@@ -27,6 +28,16 @@ image file with its labels beside it, or a .npz with X and y.
 RUN = """\
 Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from
 code that does not know. --report says what was replaced, to standard error.
+"""
+TUNE = """\
+Choose the number of neighbours, the metric and the weights on held-out folds of the training set;
+then classify the test set once, with what was chosen. PATH is as for classify.
+"""
+TRUTH = """\
+Find the exact nearest training rows of every query, to judge approximate indexes by. Rows come
+from .npy, .fvecs or .bvecs files, which may be larger than memory; the result is written as .ivecs
+or .npy (indices), or as .hdf5 in the layout of ann-benchmarks. Queries whose k-th place is tied, so
+that other answers are as right, are counted.
 """
 DEMO = """\
 Classify the 1,797 real digit images that come with scikit-learn, side by side with
@@ -108,6 +119,66 @@ def _parser() -> argparse.ArgumentParser:
     )
     classify.set_defaults(run=_classify)
 
+    tune = commands.add_parser(
+        "tune",
+        help="choose k, metric and weights on held-out folds, then test once",
+        description=TUNE,
+        formatter_class=raw,
+    )
+    tune.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
+    tune.add_argument(
+        "--test", metavar="PATH", help="images to test on (default: the test part of --train)"
+    )
+    tune.add_argument(
+        "--ks",
+        type=numbers,
+        metavar="K,K",
+        help="numbers of neighbours (default: 1,3,5,8,10,12,15,20,50,100)",
+    )
+    for name, choices in (("metrics", ("l1", "l2")), ("weights", ("uniform", "distance"))):
+        tune.add_argument(
+            f"--{name}",
+            nargs="+",
+            choices=(*choices, "cosine") if name == "metrics" else choices,
+            default=list(choices),
+            help=f"which to try (default: {' '.join(choices)})",
+        )
+    tune.add_argument("--folds", type=_positive, default=5, metavar="N", help="default: 5")
+    tune.add_argument(
+        "--limit", type=_positive, metavar="N", help="only the first N training images"
+    )
+    tune.add_argument(
+        "--test-limit", type=_positive, metavar="N", help="only the first N test images"
+    )
+    tune.add_argument("--output", metavar="FILE", help="write all scores, as .csv or .json")
+    tune.add_argument("--plot", metavar="FILE", help="draw accuracy over k (needs matplotlib)")
+    tune.add_argument("--n-jobs", type=int, metavar="N", help="threads (default: every core)")
+    tune.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show a progress bar (default: if standard error is a terminal)",
+    )
+    tune.set_defaults(run=_tune)
+
+    truth = commands.add_parser(
+        "ground-truth",
+        help="exact neighbours, to judge approximate indexes by",
+        description=TRUTH,
+        formatter_class=raw,
+    )
+    truth.add_argument("--train", required=True, metavar="FILE", help="rows to search")
+    truth.add_argument("--queries", required=True, metavar="FILE", help="rows to search for")
+    truth.add_argument("--k", type=_positive, default=100, metavar="K", help="default: 100")
+    truth.add_argument("--metric", choices=("l1", "l2", "cosine"), default="l2", help="default: l2")
+    truth.add_argument("--output", required=True, metavar="FILE", help=".ivecs, .npy, .hdf5 or .h5")
+    truth.add_argument("--n-jobs", type=int, metavar="N", help="threads (default: every core)")
+    truth.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show a progress bar (default: if standard error is a terminal)",
+    )
+    truth.set_defaults(run=_ground_truth)
+
     demo = commands.add_parser(
         "demo",
         parents=[common],
@@ -181,10 +252,9 @@ def _classify(options: argparse.Namespace) -> None:
     index = Index(train.images, options.metric, n_jobs=options.n_jobs)
     print(f"index     {index!r}, built in {time.perf_counter() - started:.2f} s", flush=True)
 
-    progress = sys.stderr.isatty() if options.progress is None else options.progress
     started = time.perf_counter()
     distances, indices = index.search(
-        test.images, options.k, n_jobs=options.n_jobs, progress=progress
+        test.images, options.k, n_jobs=options.n_jobs, progress=_shows_progress(options)
     )
     classes, codes = np.unique(train.labels, return_inverse=True)
     weights = distance_weights(distances) if options.weights == "distance" else None
@@ -284,6 +354,47 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# --- tune and ground-truth ---------------------------------------------------------------------
+
+
+def _tune(options: argparse.Namespace) -> None:
+    for output in (options.output, options.plot):
+        _check_writable(output)
+    if options.output and Path(options.output).suffix not in (".csv", ".json"):
+        raise ValueError(f"--output must end in .csv or .json; got {options.output}")
+    tune(options, _shows_progress(options))
+
+
+def _ground_truth(options: argparse.Namespace) -> None:
+    from fastknn.evaluation import ENDINGS, ground_truth
+    from fastknn.vectors import open_vectors
+
+    _check_writable(options.output)
+    if Path(options.output).suffix not in ENDINGS:  # better now than after the search
+        raise ValueError(f"--output must end in {', '.join(ENDINGS)}; got {options.output}")
+    train, queries = open_vectors(options.train), open_vectors(options.queries)
+    for name, rows in (("train", train), ("queries", queries)):
+        print(f"{name:<9} {len(rows):,} x {rows.shape[1]:,} {rows.dtype}")
+    started = time.perf_counter()
+    truth = ground_truth(
+        train,
+        queries,
+        options.k,
+        options.metric,
+        n_jobs=options.n_jobs,
+        progress=_shows_progress(options),
+    )
+    seconds = time.perf_counter() - started
+    print(f"search    {len(queries) / seconds:,.0f} queries/s ({seconds:.2f} s)")
+    print(f"tied      {truth.tied.sum():,} queries, at place {options.k}")
+    truth.save(options.output, train, queries)
+    print(f"written to {options.output}")
+
+
+def _shows_progress(options: argparse.Namespace) -> bool:
+    return sys.stderr.isatty() if options.progress is None else options.progress
 
 
 # --- demo -------------------------------------------------------------------------------------

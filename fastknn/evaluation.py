@@ -17,6 +17,8 @@ __all__ = ["GroundTruth", "ground_truth", "probe"]
 
 # Bytes of training rows that are searched at a time; their packed copy comes on top.
 CHUNK_BYTES = 1 << 30
+# What the names of files of ground truth may end in.
+ENDINGS = (".ivecs", ".npy", ".hdf5", ".h5")
 # Elements of the classes' shares that are held at a time.
 SHARE_ELEMENTS = 1 << 24
 
@@ -166,10 +168,10 @@ class GroundTruth(NamedTuple):
             write_ivecs(path, self.indices)
         elif path.suffix == ".npy":
             np.save(path, self.indices)
-        elif path.suffix in (".hdf5", ".h5"):
+        elif path.suffix in ENDINGS:
             self._save_hdf5(path, train, queries)
         else:
-            raise ValueError(f"path must end in .ivecs, .npy, .hdf5 or .h5; got {path.name!r}")
+            raise ValueError(f"path must end in {', '.join(ENDINGS)}; got {path.name!r}")
 
     def _save_hdf5(self, path: Path, train, queries) -> None:
         import h5py

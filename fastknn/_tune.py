@@ -1,0 +1,107 @@
+"""The command ``fastknn tune``: choose on folds of the training set, report the test set once."""
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROWS_SHOWN = 12
+
+
+def tune(options: argparse.Namespace, progress: bool) -> None:
+    """Run the experiment that the options describe, and print and write what came of it."""
+    from fastknn.datasets import load_labelled_images
+    from fastknn.index import Index
+    from fastknn.model_selection import cross_validate_k
+    from fastknn.vote import distance_weights, vote
+
+    train = load_labelled_images(options.train, split="train")
+    test = load_labelled_images(options.test or options.train, split="test")
+    images, labels = train.images[: options.limit], train.labels[: options.limit]
+    asked, truth = test.images[: options.test_limit], test.labels[: options.test_limit]
+    shape = " x ".join(map(str, train.image_shape))
+    print(f"train     {len(images):,} images of {shape}, in {options.folds} folds")
+    started = time.perf_counter()
+    results = cross_validate_k(
+        images,
+        labels,
+        options.ks,
+        options.metrics,
+        options.weights,
+        cv=options.folds,
+        n_jobs=options.n_jobs,
+        progress=progress,
+    )
+    n_candidates = len(results["params"])
+    print(f"tried     {n_candidates} candidates in {time.perf_counter() - started:.2f} s\n")
+    _print_table(results)
+    best = results["params"][int(results["rank_test_score"].argmin())]
+    described = f"{best['metric']}, k={best['n_neighbors']}, {best['weights']} weights"
+
+    # The test set is looked at here, once, with what the folds chose.
+    index = Index(images, best["metric"], n_jobs=options.n_jobs)
+    distances, indices = index.search(asked, best["n_neighbors"], n_jobs=options.n_jobs)
+    classes, codes = np.unique(labels, return_inverse=True)
+    weights = distance_weights(distances) if best["weights"] == "distance" else None
+    predicted = classes[vote(codes[indices], n_classes=len(classes), weights=weights)]
+    right, total = int((predicted == truth).sum()), len(truth)
+    print(f"\nchosen    {described}")
+    print(f"test      {right / total:.2%} ({right:,} of {total:,})")
+    if options.output:
+        _write_results(options.output, results, {**best, "test_accuracy": right / total})
+        print(f"results written to {options.output}")
+    if options.plot:
+        _draw(options.plot, results, described)
+        print(f"picture written to {options.plot}")
+
+
+def _print_table(results: dict) -> None:
+    order = np.argsort(results["rank_test_score"], kind="stable")
+    print("rank  metric      k  weights       mean      sd")
+    for place in order[:ROWS_SHOWN]:
+        one = results["params"][place]
+        print(
+            f"{results['rank_test_score'][place]:>4}  {one['metric']:<6} {one['n_neighbors']:>6}  "
+            f"{one['weights']:<9} {results['mean_test_score'][place]:>8.2%} "
+            f"{results['std_test_score'][place]:>7.2%}"
+        )
+    if len(order) > ROWS_SHOWN:
+        print(f"      and {len(order) - ROWS_SHOWN} more")
+
+
+def _write_results(output: str, results: dict, chosen: dict) -> None:
+    """All candidates: as a table, or as JSON together with what was chosen."""
+    columns = [name for name in results if name != "params"]
+    values = [np.asarray(results[name]).tolist() for name in columns]
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+    path = Path(output).expanduser()
+    if path.suffix == ".json":
+        path.write_text(json.dumps({"chosen": chosen, "candidates": rows}, indent=1) + "\n")
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _draw(path: str, results: dict, described: str) -> None:
+    from fastknn.plot import accuracy_over_k
+
+    ax = accuracy_over_k(results)
+    ax.set(title=f"chosen: {described}", ylabel="accuracy on held-out folds")
+    ax.figure.savefig(Path(path).expanduser(), dpi=150)
+
+
+def numbers(text: str) -> Sequence[int]:
+    """A list of positive integers, from the command line."""
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = [0]
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"must be integers of at least 1, as in 1,5; got {text!r}")
+    return values
