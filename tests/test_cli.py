@@ -1,13 +1,20 @@
 """The command, as a person would use it."""
 
 import csv
+import importlib.util
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from fastknn import knn
 from fastknn.cli import main
+from fastknn.vectors import open_vectors
 
 
 @pytest.fixture
@@ -130,3 +137,95 @@ def test_a_closed_pipe_is_no_error():
     run.stdout.close()
     assert "Traceback" not in run.stderr.read()
     run.wait()
+
+
+# --- tune -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def image_file(tmp_path):
+    """Two halves of scikit-learn's digits, as files of images."""
+    images, labels = load_digits(return_X_y=True)
+    for name, rows in (("train", slice(0, 600)), ("test", slice(600, 800))):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            X=images[rows].reshape(-1, 8, 8).astype(np.uint8),
+            y=labels[rows],
+        )
+    return ["--train", str(tmp_path / "train.npz"), "--test", str(tmp_path / "test.npz")]
+
+
+def test_tune(image_file, tmp_path, capsys):
+    outputs = [str(tmp_path / name) for name in ("scores.csv", "scores.json", "curve.png")]
+    common = ["tune", *image_file, "--ks", "1,3,40", "--folds", "3", "--n-jobs", "1"]
+    plot = ["--plot", outputs[2]] if importlib.util.find_spec("matplotlib") else []
+    assert main([*common, "--output", outputs[0], *plot]) == 0
+    printed = capsys.readouterr().out
+    assert "in 3 folds" in printed
+    assert "chosen    " in printed
+    assert re.search(r"test      9\d\.\d\d% \(19\d of 200\)", printed)
+    with open(outputs[0], encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 3 * 2
+    assert {row["param_n_neighbors"] for row in rows} == {"1", "3", "40"}
+    assert main([*common, "--output", outputs[1], "--metrics", "cosine"]) == 0
+    written = json.loads(Path(outputs[1]).read_text())
+    assert len(written["candidates"]) == 3 * 2
+    best = max(written["candidates"], key=lambda one: one["mean_test_score"])
+    assert written["chosen"]["n_neighbors"] == best["param_n_neighbors"]
+    assert written["chosen"]["test_accuracy"] > 0.9
+    if plot:
+        assert Path(outputs[2]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_tune_on_some_of_the_images(image_file, capsys):
+    assert main(["tune", *image_file, "--limit", "90", "--test-limit", "7", "--folds", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "train     90 images" in printed
+    assert "of 7)" in printed
+    assert "and 20 more" in printed  # of 8 ks below 45, 2 metrics, 2 weightings
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (["--ks", "0,1"], "--ks: must be integers of at least 1"),
+        (["--ks", "1;2"], "--ks: must be integers of at least 1"),
+        (["--folds", "0"], "--folds: must be an integer of at least 1"),
+        (["--folds", "1"], "k-fold"),
+        (["--ks", "1000"], "ks must be at most 480"),
+        (["--metrics", "l3"], "invalid choice: 'l3'"),
+        (["--output", "scores.txt"], r"--output must end in .csv or .json"),
+    ],
+)
+def test_bad_tuning(image_file, more, match, capsys):
+    try:
+        status = main(["tune", *image_file, *more])
+    except SystemExit as ended:  # argparse's
+        status = ended.code
+    assert status == 2
+    assert match in capsys.readouterr().err
+
+
+# --- ground-truth -----------------------------------------------------------------------------
+
+
+def test_ground_truth(tmp_path, capsys):
+    rows = np.random.default_rng(0).integers(0, 3, (80, 5)).astype(np.uint8)
+    np.save(tmp_path / "train.npy", rows)
+    np.save(tmp_path / "queries.npy", rows[:9])
+    files = [f"--{name}={tmp_path / name}.npy" for name in ("train", "queries")]
+    output = tmp_path / "truth.ivecs"
+    assert main(["ground-truth", *files, "--k", "4", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "train     80 x 5 uint8" in printed
+    assert re.search(r"tied      \d queries, at place 4", printed)
+    expected = knn(rows[:9], rows, 4)[1]
+    np.testing.assert_array_equal(open_vectors(output), expected)
+    assert main(["ground-truth", *files, "--output", str(tmp_path / "truth.txt")]) == 2
+    assert "--output must end in .ivecs" in capsys.readouterr().err
+    assert main(["ground-truth", *files, "--k", "81", "--output", str(output)]) == 2
+    assert "k must be at most" in capsys.readouterr().err
+    missing = ["--train=nowhere.npy", files[1], "--output", str(output)]
+    assert main(["ground-truth", *missing]) == 2
+    assert "no such file" in capsys.readouterr().err
