@@ -493,6 +493,61 @@ def test_accuracy(benchmark, request, name, metric):
             assert found[k] == pytest.approx(expected, abs=0.00011)
 
 
+KS = (1, 3, 5, 8, 10, 12, 15, 20, 50, 100)
+CANDIDATES = {
+    "metric": ["l1", "euclidean"],
+    "n_neighbors": list(KS),
+    "weights": ["uniform", "distance"],
+}
+
+
+def test_choose_k_cifar10(benchmark, cifar10):
+    """All candidates on 5 folds of all rows, beside two plain searches of as many pairs."""
+    from fastknn import Index, cross_validate_k
+
+    X, y = cifar10.train, cifar10.train_labels
+
+    def searches() -> None:
+        """Of all rows among four fifths of them, for each metric; indexes included."""
+        for metric in METRICS:
+            Index(X[: len(X) * 4 // 5], metric).search(X, max(KS))
+
+    runs = {"cross_validate_k": lambda: cross_validate_k(X, y, KS), "two searches": searches}
+    medians = take_turns(benchmark, runs, rounds=2)
+    benchmark.extra_info.update(
+        kind="choosing k",
+        data=cifar10.source,
+        times_searches=medians["cross_validate_k"] / medians["two searches"],
+    )
+
+
+def test_choose_k_of_the_course(benchmark, cifar10):
+    """5,000 images on 5 folds and then 500 test images; and GridSearchCV on 500 of them.
+
+    Its work grows with the square of the rows, so its seconds for 5,000 are a hundred times those.
+    """
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.neighbors import KNeighborsClassifier as Theirs
+
+    from fastknn import KNeighborsClassifierCV
+
+    X, y = cifar10.train[:5000], cifar10.train_labels[:5000]
+    few = X[:500].astype(np.float32)
+
+    def ours() -> None:
+        KNeighborsClassifierCV(KS).fit(X, y).predict(cifar10.test[:500])
+
+    def grid_search() -> None:
+        GridSearchCV(Theirs(algorithm="brute"), CANDIDATES, cv=5).fit(few, y[:500])
+
+    medians = take_turns(benchmark, {"fastknn": ours, "GridSearchCV, 500": grid_search}, rounds=3)
+    benchmark.extra_info.update(
+        kind="choosing k",
+        data=cifar10.source,
+        times_grid_search_extrapolated=100 * medians["GridSearchCV, 500"] / medians["fastknn"],
+    )
+
+
 FIRST_PREDICTION = """
 import time
 started = time.perf_counter()
