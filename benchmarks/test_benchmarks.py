@@ -341,7 +341,7 @@ def test_drop_in(benchmark, metric, dtype):
     name = {"l1": "manhattan", "l2": "euclidean"}[metric]
     ratios = {}
 
-    def in_turns(runs: list, rounds: int = 7) -> list[float]:
+    def in_turns(runs: list, rounds: int = 5) -> list[float]:
         seconds = [[] for _ in runs]
         for _ in range(rounds):
             for run, times in zip(runs, seconds, strict=True):
