@@ -18,6 +18,7 @@ __all__ = [
     "confusion",
     "cost_over_n",
     "decision_regions",
+    "decision_regions_side_by_side",
     "nearest_images",
     "survivors",
 ]
@@ -209,6 +210,58 @@ def decision_regions(
     )
     ax.set(xticks=[], yticks=[])
     return ax
+
+
+def decision_regions_side_by_side(
+    X: np.ndarray,
+    y: Sequence,
+    ks: Sequence[int] = (1, 3, 15),
+    metrics: Sequence[str] = ("l1", "l2"),
+    *,
+    resolution: int = 200,
+    axes: np.ndarray | None = None,
+) -> np.ndarray:
+    """Regions of nearest-neighbour classifiers: a row for each metric, a column for each k.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_points, 2)
+    y : sequence of labels
+    ks : sequence of int, default (1, 3, 15)
+    metrics : sequence of str, default ("l1", "l2")
+    resolution : int, default 200
+        Points of the grid on each axis.
+    axes : ndarray of Axes (n_metrics, n_ks), optional
+        By default those of a new figure.
+
+    Returns
+    -------
+    ndarray of Axes (n_metrics, n_ks)
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from fastknn import plot
+    >>> points, labels = [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]], [0, 1, 1]
+    >>> plot.decision_regions_side_by_side(points, labels, ks=[1, 2]).shape
+    (2, 2)
+    """
+    from fastknn.neighbors import KNeighborsClassifier
+
+    if axes is None:
+        from matplotlib import pyplot
+
+        size = 3 * len(ks), 3 * len(metrics)
+        axes = pyplot.subplots(
+            len(metrics), len(ks), figsize=size, squeeze=False, layout="constrained"
+        )[1]
+    for row, metric in zip(axes, metrics, strict=True):
+        for ax, k in zip(row, ks, strict=True):
+            classifier = KNeighborsClassifier(k, metric=metric, algorithm="brute").fit(X, y)
+            decision_regions(classifier, X, y, resolution=resolution, ax=ax)
+            ax.set_title(f"{metric.upper()}, K = {k}: {classifier.score(X, y):.0%} of its points")
+    return axes
 
 
 def confusion(

@@ -78,6 +78,23 @@ def test_decision_regions(ax):
         plot.decision_regions(classifier, np.ones((3, 3)), labels)
 
 
+def test_decision_regions_side_by_side():
+    random = np.random.default_rng(0)
+    points, labels = random.normal(size=(40, 2)), random.integers(0, 3, 40)
+    axes = plot.decision_regions_side_by_side(points, labels, ks=[1, 9], resolution=15)
+    titles = [[ax.get_title() for ax in row] for row in axes]
+    assert titles[0][0] == "L1, K = 1: 100% of its points"
+    assert titles[1][1].startswith("L2, K = 9: ")
+    for row, metric in zip(axes, ("l1", "l2"), strict=True):
+        grid = row[1].collections[0].get_array().ravel()
+        classifier = KNeighborsClassifier(9, metric=metric).fit(points, labels)
+        low, high = points.min(axis=0), points.max(axis=0)
+        sides = np.linspace(low - 0.08 * (high - low), high + 0.08 * (high - low), 15).T
+        mesh = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
+        np.testing.assert_array_equal(grid, classifier.predict(mesh))
+    pyplot.close(axes[0, 0].figure)
+
+
 def test_confusion_and_cost(ax):
     plot.confusion([0, 0, 1, 1], [0, 1, 1, 1], names=["cat", "dog"], ax=ax)
     assert sorted(text.get_text() for text in ax.texts) == ["0%", "100%", "50%", "50%"]
