@@ -1,5 +1,6 @@
 """Choosing k on held-out folds: the scores of scikit-learn's grid search, fold by fold."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -167,6 +168,20 @@ def test_defaults_and_progress(data):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(results).sort_values("rank_test_score")
     assert frame["mean_test_score"].is_monotonic_decreasing
+
+
+def test_ctrl_c_ends_it(data):
+    """In the middle of a fold, as the signal does; nothing is left running."""
+    X, y, _ = data
+    before = threading.active_count()
+
+    class Interrupted:
+        def update(self, n):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate_k(X, y, progress=Interrupted())
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(
