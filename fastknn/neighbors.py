@@ -305,7 +305,7 @@ class KNeighborsClassifier(WeighedTargets, _theirs.KNeighborsClassifier):
     weights : {"uniform", "distance"}, callable or None, default "uniform"
         How much a neighbour's vote counts.
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
-        "brute" uses fastknn for dense data under L1 or L2, and scikit-learn for anything else;
+        "brute" uses fastknn for dense data under L1, L2 or cosine, else scikit-learn;
         "auto" does too, but for up to five features, where scikit-learn's tree is quicker; a tree
         that is asked for by name is scikit-learn's.
     leaf_size : int, default 30
@@ -313,8 +313,8 @@ class KNeighborsClassifier(WeighedTargets, _theirs.KNeighborsClassifier):
     p : float, default 2
         Power of the "minkowski" metric: 1 is L1, 2 is L2.
     metric : str or callable, default "minkowski"
-        fastknn searches under "minkowski" with p=1 or 2, "l1", "manhattan", "cityblock", "l2"
-        and "euclidean".
+        fastknn searches under "minkowski" with p=1 or 2, "l1", "manhattan", "cityblock", "l2",
+        "euclidean" and "cosine".
     metric_params : dict or None, default None
         Further arguments of a metric; with any, scikit-learn searches.
     n_jobs : int or None, default None
@@ -326,6 +326,8 @@ class KNeighborsClassifier(WeighedTargets, _theirs.KNeighborsClassifier):
     backend_ : {"fastknn", "scikit-learn"}
         Which of the two searches. The reason for "scikit-learn" is logged at level DEBUG under
         the name "fastknn".
+    sample_weight_ : ndarray (n_samples_fit_,) of float64, or None
+        What `fit` was given.
 
     Notes
     -----
