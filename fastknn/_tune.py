@@ -15,9 +15,8 @@ ROWS_SHOWN = 12
 def tune(options: argparse.Namespace, progress: bool) -> None:
     """Run the experiment that the options describe, and print and write what came of it."""
     from fastknn.datasets import load_labelled_images
-    from fastknn.index import Index
     from fastknn.model_selection import cross_validate_k
-    from fastknn.vote import distance_weights, vote
+    from fastknn.neighbors import KNeighborsClassifier
 
     train = load_labelled_images(options.train, split="train")
     test = load_labelled_images(options.test or options.train, split="test")
@@ -43,11 +42,8 @@ def tune(options: argparse.Namespace, progress: bool) -> None:
     described = f"{best['metric']}, k={best['n_neighbors']}, {best['weights']} weights"
 
     # The test set is looked at here, once, with what the folds chose.
-    index = Index(images, best["metric"], n_jobs=options.n_jobs)
-    distances, indices = index.search(asked, best["n_neighbors"], n_jobs=options.n_jobs)
-    classes, codes = np.unique(labels, return_inverse=True)
-    weights = distance_weights(distances) if best["weights"] == "distance" else None
-    predicted = classes[vote(codes[indices], n_classes=len(classes), weights=weights)]
+    classifier = KNeighborsClassifier(**best, n_jobs=options.n_jobs).fit(images, labels)
+    predicted = classifier.predict(asked)
     right, total = int((predicted == truth).sum()), len(truth)
     print(f"\nchosen    {described}")
     print(f"test      {right / total:.2%} ({right:,} of {total:,})")

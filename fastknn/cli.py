@@ -81,17 +81,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastknn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    common = argparse.ArgumentParser(add_help=False)
+    threads = argparse.ArgumentParser(add_help=False)
+    threads.add_argument(
+        "--n-jobs", type=int, metavar="N", help="threads (default: one for each core)"
+    )
+    bar = argparse.ArgumentParser(add_help=False)
+    bar.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show a progress bar (default: if standard error is a terminal)",
+    )
+    common = argparse.ArgumentParser(add_help=False, parents=[threads])
     common.add_argument(
         "--k", type=_positive, default=5, metavar="K", help="neighbours that vote (default: 5)"
-    )
-    common.add_argument(
-        "--n-jobs", type=int, metavar="N", help="threads (default: one for each core)"
     )
 
     classify = commands.add_parser(
         "classify",
-        parents=[common],
+        parents=[common, bar],
         help="classify an image set with another",
         description=CLASSIFY,
         formatter_class=raw,
@@ -112,15 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument(
         "--output", metavar="CSV", help="write row, label, prediction and nearest training row"
     )
-    classify.add_argument(
-        "--progress",
-        action=argparse.BooleanOptionalAction,
-        help="show a progress bar (default: if standard error is a terminal)",
-    )
     classify.set_defaults(run=_classify)
 
     tune = commands.add_parser(
         "tune",
+        parents=[threads, bar],
         help="choose k, metric and weights on held-out folds, then test once",
         description=TUNE,
         formatter_class=raw,
@@ -152,16 +155,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("--output", metavar="FILE", help="write all scores, as .csv or .json")
     tune.add_argument("--plot", metavar="FILE", help="draw accuracy over k (needs matplotlib)")
-    tune.add_argument("--n-jobs", type=int, metavar="N", help="threads (default: every core)")
-    tune.add_argument(
-        "--progress",
-        action=argparse.BooleanOptionalAction,
-        help="show a progress bar (default: if standard error is a terminal)",
-    )
     tune.set_defaults(run=_tune)
 
     truth = commands.add_parser(
         "ground-truth",
+        parents=[threads, bar],
         help="exact neighbours, to judge approximate indexes by",
         description=TRUTH,
         formatter_class=raw,
@@ -171,12 +169,6 @@ def _parser() -> argparse.ArgumentParser:
     truth.add_argument("--k", type=_positive, default=100, metavar="K", help="default: 100")
     truth.add_argument("--metric", choices=("l1", "l2", "cosine"), default="l2", help="default: l2")
     truth.add_argument("--output", required=True, metavar="FILE", help=".ivecs, .npy, .hdf5 or .h5")
-    truth.add_argument("--n-jobs", type=int, metavar="N", help="threads (default: every core)")
-    truth.add_argument(
-        "--progress",
-        action=argparse.BooleanOptionalAction,
-        help="show a progress bar (default: if standard error is a terminal)",
-    )
     truth.set_defaults(run=_ground_truth)
 
     demo = commands.add_parser(
