@@ -233,10 +233,7 @@ class WeighedTargets(FastNeighbors):
         if weight is not None:
             if not np.any(weight):
                 raise ValueError("sample_weight must not be zero for all rows")
-            weight = _check_sample_weight(weight, X, ensure_non_negative=True, dtype=np.float64)
-            kept = np.flatnonzero(weight)
-            if len(kept) < len(weight):
-                X, y, weight = _safe_indexing(X, kept), _safe_indexing(y, kept), weight[kept]
+            X, y, weight = _with_weight(X, y, weight)
         super().fit(X, y)
         self.sample_weight_ = weight
         return self
@@ -264,11 +261,7 @@ class WeighedTargets(FastNeighbors):
             return self
         weight = self.sample_weight_
         if weight is not None or sample_weight is not None:
-            given = _check_sample_weight(
-                sample_weight, X, ensure_non_negative=True, dtype=np.float64
-            )
-            kept = np.flatnonzero(given)
-            X, y, given = _safe_indexing(X, kept), _safe_indexing(y, kept), given[kept]
+            X, y, given = _with_weight(X, y, sample_weight)
             before = np.ones(self.n_samples_fit_) if weight is None else weight
             weight = np.concatenate([before, given])
         targets = self._targets()
@@ -559,6 +552,15 @@ def _width(X) -> int:
         return X.shape[1] if hasattr(X, "shape") else len(X[0])
     except (TypeError, IndexError, KeyError):
         return TREE_WIDTH + 1
+
+
+def _with_weight(X, y, weight) -> tuple:
+    """Rows of positive weight, their targets and their weights, which are checked."""
+    weight = _check_sample_weight(weight, X, ensure_non_negative=True, dtype=np.float64)
+    kept = np.flatnonzero(weight)
+    if len(kept) < len(weight):
+        X, y, weight = _safe_indexing(X, kept), _safe_indexing(y, kept), weight[kept]
+    return X, y, weight
 
 
 def _like(targets: np.ndarray, y, n_rows: int) -> np.ndarray:
