@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastknn._files import written_whole
+
 ROWS_SHOWN = 12
 
 
@@ -74,22 +76,34 @@ def _write_results(output: str, results: dict, chosen: dict) -> None:
     columns = [name for name in results if name != "params"]
     values = [np.asarray(results[name]).tolist() for name in columns]
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-    path = Path(output).expanduser()
-    if path.suffix == ".json":
-        path.write_text(json.dumps({"chosen": chosen, "candidates": rows}, indent=1) + "\n")
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    with written_whole(output) as path, path.open("w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".json":
+            json.dump({"chosen": chosen, "candidates": rows}, file, indent=1)
+            file.write("\n")
+        else:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
-def _draw(path: str, results: dict, described: str) -> None:
+def _draw(output: str, results: dict, described: str) -> None:
     from fastknn.plot import accuracy_over_k
 
     ax = accuracy_over_k(results)
     ax.set(title=f"chosen: {described}", ylabel="accuracy on held-out folds")
-    ax.figure.savefig(Path(path).expanduser(), dpi=150)
+    with written_whole(output) as path:
+        ax.figure.savefig(path, dpi=150)
+
+
+def check_drawable(output: str, name: str) -> None:
+    """Better now than after the search: raise if no picture could be written there."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError(f'{name} needs matplotlib: pip install "fastknn[plot]"') from error
+    endings = [f".{kind}" for kind in Figure().canvas.get_supported_filetypes()]
+    if Path(output).suffix.lower() not in endings:
+        raise ValueError(f"{name} must end in {', '.join(endings)}; got {output}")
 
 
 def numbers(text: str) -> Sequence[int]:

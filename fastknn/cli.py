@@ -5,7 +5,6 @@ import csv
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import __version__
-from fastknn._tune import numbers, tune
+from fastknn._files import check_writable, written_whole
+from fastknn._tune import check_drawable, numbers, tune
 
 DESCRIPTION = """\
 Exact k-nearest-neighbour classification under L1 and L2.
@@ -233,7 +233,7 @@ def _classify(options: argparse.Namespace) -> None:
     from fastknn.index import Index
     from fastknn.vote import distance_weights, vote
 
-    _check_writable(options.output)
+    check_writable(options.output, "--output")
     train = load_labelled_images(options.train, split="train")
     test = load_labelled_images(options.test or options.train, split="test")
     shape = " x ".join(map(str, train.image_shape))
@@ -304,17 +304,6 @@ def _print_confusion(matrix: np.ndarray, names: Sequence[str]) -> None:
         print(f"{row:<{name_width}}" + "".join(f"{count:>{width},}" for count in counts))
 
 
-def _check_writable(output: str | None) -> None:
-    """Better now than after the search."""
-    if output is None:
-        return
-    folder = Path(output).expanduser().absolute().parent
-    if not folder.is_dir():
-        raise ValueError(f"--output: there is no folder {folder}")
-    if Path(output).expanduser().is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"--output: cannot write {output}")
-
-
 def _write_predictions(
     output: str,
     names: Sequence[str],
@@ -322,50 +311,32 @@ def _write_predictions(
     predicted: np.ndarray,
     nearest: np.ndarray,
 ) -> None:
-    """Write a CSV file whole, or leave what is there as it is."""
-    target = Path(output).expanduser().absolute()
-    with tempfile.NamedTemporaryFile(
-        "w", newline="", encoding="utf-8", dir=target.parent, delete=False
-    ) as file:
-        try:
-            writer = csv.writer(file)
-            writer.writerow(["row", "label", "prediction", "nearest_train_row"])
-            for row, (label, guess, near) in enumerate(
-                zip(labels, predicted, nearest, strict=True)
-            ):
-                writer.writerow([row, _class_name(names, label), _class_name(names, guess), near])
-            file.close()
-            os.chmod(file.name, 0o666 & ~_umask())
-            os.replace(file.name, target)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with written_whole(output) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "label", "prediction", "nearest_train_row"])
+        for row, (label, guess, near) in enumerate(zip(labels, predicted, nearest, strict=True)):
+            writer.writerow([row, _class_name(names, label), _class_name(names, guess), near])
 
 
 # --- tune and ground-truth ---------------------------------------------------------------------
 
 
 def _tune(options: argparse.Namespace) -> None:
-    for output in (options.output, options.plot):
-        _check_writable(output)
+    check_writable(options.output, "--output")
+    check_writable(options.plot, "--plot")
     if options.output and Path(options.output).suffix not in (".csv", ".json"):
         raise ValueError(f"--output must end in .csv or .json; got {options.output}")
+    if options.plot:
+        check_drawable(options.plot, "--plot")
     tune(options, _shows_progress(options))
 
 
 def _ground_truth(options: argparse.Namespace) -> None:
-    from fastknn.evaluation import ENDINGS, ground_truth
+    from fastknn.evaluation import check_ending, ground_truth
     from fastknn.vectors import open_vectors
 
-    _check_writable(options.output)
-    if Path(options.output).suffix not in ENDINGS:  # better now than after the search
-        raise ValueError(f"--output must end in {', '.join(ENDINGS)}; got {options.output}")
+    check_writable(options.output, "--output")
+    check_ending(options.output, "--output")
     train, queries = open_vectors(options.train), open_vectors(options.queries)
     for name, rows in (("train", train), ("queries", queries)):
         print(f"{name:<9} {len(rows):,} x {rows.shape[1]:,} {rows.dtype}")

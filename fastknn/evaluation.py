@@ -1,13 +1,15 @@
 """Uses of the exact answer: what embeddings are worth, and what approximate indexes missed."""
 
+import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
+from fastknn._files import written_whole
 from fastknn._progress import Told, shown
 from fastknn.index import knn
 from fastknn.vectors import open_vectors, write_ivecs
@@ -161,17 +163,22 @@ class GroundTruth(NamedTuple):
             .ivecs: the indices, as int32. .npy: the indices, as int64. .hdf5 or .h5: the layout
             of ann-benchmarks (needs h5py): "neighbors", "distances", and "tied".
         train, queries : array-like, optional
-            For .hdf5: "train" and "test" of that layout.
+            For .hdf5: "train" and "test" of that layout; copied a gigabyte at a time.
+
+        Raises
+        ------
+        ValueError
+            If the name ends otherwise.
         """
-        path = Path(path).expanduser()
-        if path.suffix == ".ivecs":
+        check_ending(path, "path")
+        if Path(path).suffix == ".ivecs":
             write_ivecs(path, self.indices)
-        elif path.suffix == ".npy":
-            np.save(path, self.indices)
-        elif path.suffix in ENDINGS:
-            self._save_hdf5(path, train, queries)
-        else:
-            raise ValueError(f"path must end in {', '.join(ENDINGS)}; got {path.name!r}")
+            return
+        with written_whole(path) as part:
+            if part.suffix == ".npy":
+                np.save(part, self.indices)
+            else:
+                self._save_hdf5(part, train, queries)
 
     def _save_hdf5(self, path: Path, train, queries) -> None:
         import h5py
@@ -183,8 +190,11 @@ class GroundTruth(NamedTuple):
             file.attrs["point_type"] = "float"
             for name, rows in (("train", train), ("test", queries)):
                 if rows is not None:
-                    file.create_dataset(name, data=rows)
+                    rows = np.asarray(rows)
                     file.attrs["dimension"] = rows.shape[1]
+                    copy = file.create_dataset(name, rows.shape, rows.dtype)
+                    for some in _chunks(rows):
+                        copy[some] = rows[some]
             file.create_dataset("neighbors", data=self.indices.astype(np.int32))
             file.create_dataset("distances", data=self.distances.astype(np.float32))
             file.create_dataset("tied", data=self.tied)
@@ -233,11 +243,10 @@ def ground_truth(
     check_width(queries, train.shape[1])
     k = as_k(k, len(train))
     wanted = min(k + 1, len(train))  # one more, to see whether it ties
-    step = max(1, CHUNK_BYTES // (train.shape[1] * train.itemsize))
     distances, indices = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
     with shown(progress, len(queries)) as advance:
-        for start in range(0, len(train), step):
-            some = np.ascontiguousarray(train[start : start + step])
+        for chunk in _chunks(train):
+            some = np.ascontiguousarray(train[chunk])
             share = len(some) / len(train)
             found = knn(
                 queries,
@@ -248,10 +257,25 @@ def ground_truth(
                 progress=Told(lambda n, share=share: advance(n * share)),
             )
             distances = np.hstack([distances, found[0]])
-            indices = np.hstack([indices, found[1] + start])
+            indices = np.hstack([indices, found[1] + chunk.start])
             # A stable sort keeps equal distances in the order of their rows.
             order = np.argsort(distances, axis=1, kind="stable")[:, :wanted]
             distances = np.take_along_axis(distances, order, axis=1)
             indices = np.take_along_axis(indices, order, axis=1)
     tied = distances[:, -1] == distances[:, k - 1] if wanted > k else np.zeros(len(queries), bool)
     return GroundTruth(indices[:, :k].copy(), distances[:, :k].copy(), tied, metric)
+
+
+def check_ending(path: str | os.PathLike[str], name: str) -> None:
+    """Raise if no file of ground truth is named so, or its writer is not installed."""
+    ending = Path(path).suffix
+    if ending not in ENDINGS:
+        raise ValueError(f"{name} must end in {', '.join(ENDINGS)}; got {os.fspath(path)!r}")
+    if ending in (".hdf5", ".h5") and importlib.util.find_spec("h5py") is None:
+        raise ValueError(f"{name}: {ending} needs h5py, which is not installed")
+
+
+def _chunks(rows: np.ndarray) -> Iterator[slice]:
+    """Parts of some rows, of a gigabyte each."""
+    step = max(1, CHUNK_BYTES // (rows.shape[1] * rows.itemsize))
+    return (slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step))

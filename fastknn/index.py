@@ -510,14 +510,14 @@ def knn_graph(
 
 
 def without_self(
-    distances: np.ndarray, indices: np.ndarray, spare: int = -1
+    distances: np.ndarray, indices: np.ndarray, spare: int = -1, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first k + 1 neighbours of all training rows in their order, each row without itself.
+    """The first k + 1 neighbours of training rows, from row `first` on, each row without itself.
 
     Among duplicates a row may not be in its own first k + 1; then those are k + 1 others, all as
     near, and the one at place `spare` goes.
     """
-    others = indices != np.arange(len(indices))[:, None]
+    others = indices != np.arange(first, first + len(indices))[:, None]
     others[:, spare] &= ~others.all(axis=1)
     shape = len(indices), indices.shape[1] - 1
     return distances[others].reshape(shape), indices[others].reshape(shape)

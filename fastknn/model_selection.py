@@ -6,7 +6,8 @@ of the one over all rows.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from scipy.stats import rankdata
@@ -29,6 +30,8 @@ __all__ = ["KNeighborsClassifierCV", "KNeighborsRegressorCV", "cross_validate_k"
 # The numbers of neighbours of the lecture's experiment.
 KS = (1, 3, 5, 8, 10, 12, 15, 20, 50, 100)
 METRICS = ("l1", "l2")
+# Bytes of neighbours as a search gives them: so many at a time are searched, or vote.
+RUN_BYTES = 1 << 24
 WEIGHTS = ("uniform", "distance")
 
 
@@ -89,8 +92,10 @@ def cross_validate_k(
     -----
     Scores are those of `GridSearchCV` over scikit-learn's estimators, but for rows at distances
     that tie. Time: for each metric, one search of all held-out rows among the training rows of
-    their fold, for the largest k. Memory: the training rows of a fold and their codes once
-    more, and 16 bytes for each of its held-out rows and the largest k.
+    their fold, for the largest k. Memory: the rows of a fold and their codes once more; for
+    each of its held-out rows and each of the largest k neighbours 8 bytes, and 1 or more for
+    the label (4 or more for a regression's row); and some 50 MiB, at any size.
+    Leave-one-out holds no row's neighbours longer than that.
 
     Examples
     --------
@@ -111,111 +116,180 @@ def cross_validate_k(
             raise ValueError(f"y must have one label a row, got shape {y.shape}")
     answers = _Means if regression else _Votes
     scorer = check_scoring(answers(), scoring=scoring)
-    cv = check_cv(cv, y, classifier=not regression)
-    alone = isinstance(cv, LeaveOneOut)  # whose list of folds would hold n_rows**2 indices
-    folds = [] if alone else list(cv.split(X, y, groups))
-    ks = _numbers(ks, min((len(train) for train, _ in folds), default=len(X) - 1))
+    if isinstance(scoring, list | tuple | set | dict):
+        raise TypeError(f"scoring must be one name or scorer, got {scoring!r}")
+    folds = _folds(check_cv(cv, y, classifier=not regression), X, y, groups)
+    ks = _numbers(ks, min((len(train) for train, _ in folds or ()), default=len(X) - 1))
     metrics = _several(metrics, "metrics", metric_name)
     weights = _several(weights, "weights", _weighting)
     grid = list(ParameterGrid({"metric": metrics, "n_neighbors": ks, "weights": weights}))
-    scores = np.empty((len(grid), len(X) if alone else len(folds)))
-    n_queries = len(X) if alone else sum(len(test) for _, test in folds)
+    scores = np.empty((len(grid), len(X) if folds is None else len(folds)))
+    score = _one_by_one(scorer, scoring) if folds is None else scorer
+    n_queries = len(X) if folds is None else sum(len(test) for _, test in folds)
+    held = partial(answers, ks=ks, weights=weights, n_jobs=n_jobs)
     with shown(progress, n_queries * len(metrics)) as advance:
+        options = {"n_jobs": n_jobs, "progress": Told(advance)}
         for metric in metrics:
             own = [place for place, candidate in enumerate(grid) if candidate["metric"] == metric]
             screen = screen_for(n_queries, X, metric_name(metric), thread_count(n_jobs))
             index = Index(X, metric, screen=screen, n_jobs=n_jobs)
-            options = {"n_jobs": n_jobs, "progress": Told(advance)}
-            if alone:
-                found = without_self(*index.search(X, max(ks) + 1, **options))
-                answer = answers(y, *found, ks, n_jobs)
+            for columns, rows, answer in _answered(index, X, y, folds, held, options):
                 for place in own:
                     answer.asked = grid[place]
-                    scores[place] = _one_by_one(scorer, scoring, answer, X, y)
-            for fold, (train, test) in enumerate(folds):
-                rows = index.subset(train, n_jobs=n_jobs)
-                found = rows.search(X[test], max(ks), **options)
-                answer = answers(y[train], *found, ks, n_jobs)
-                for place in own:
-                    answer.asked = grid[place]
-                    scores[place, fold] = scorer(answer, X[test], y[test])
+                    scores[place, columns] = score(answer, X[rows], y[rows])
     return _results(grid, scores)
 
 
-class _Votes(ClassifierMixin, BaseEstimator):
-    """What scorers take for a fitted classifier: its answers are those of one candidate."""
+def _folds(cv, X: np.ndarray, y: np.ndarray, groups) -> list | None:
+    """Indices of the rows of each fold, (train, test); None for leave-one-out.
 
-    def __init__(self, labels=None, distances=None, indices=None, ks=(), n_jobs=None) -> None:
-        self.ks, self.n_jobs, self.distances = list(ks), n_jobs, distances
+    Its list of folds would hold n_rows**2 indices, and be searched n_rows times.
+    """
+    if isinstance(cv, LeaveOneOut):
+        return None
+    every = np.arange(len(X))  # generators may give indices or masks
+    folds = [(every[train], every[test]) for train, test in cv.split(X, y, groups)]
+    if not folds or not all(len(train) and len(test) for train, test in folds):
+        raise ValueError("cv must give folds with rows to learn from and rows to hold out")
+    return folds
+
+
+def _answered(index: Index, X, y, folds: list | None, held: Callable, options: dict) -> Iterator:
+    """Held-out rows and who answers for them: (columns of the scores, rows, answer)."""
+    if folds is None:
+        for some in _runs(len(X), max(held.keywords["ks"])):
+            answer = held(y, len(X[some]))
+            found = index.search(X[some], answer.most + 1, **options)
+            answer.hold(slice(None), *without_self(*found, first=some.start))
+            yield some, some, answer
+        return
+    for fold, (train, test) in enumerate(folds):
+        rows, answer = index.subset(train, n_jobs=options["n_jobs"]), held(y[train], len(test))
+        for some in _runs(len(test), answer.most):
+            answer.hold(some, *rows.search(X[test[some]], answer.most, **options))
+        yield fold, test, answer
+
+
+def _runs(n_rows: int, k: int) -> list[slice]:
+    """Parts of some rows, whose neighbours may be held as a search gives them."""
+    step = max(1, RUN_BYTES // (16 * k))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+class _Answer(BaseEstimator):
+    """What scorers take for a fitted estimator: it answers as one candidate, then as another.
+
+    Parameters
+    ----------
+    targets : ndarray (n_train, ...)
+    n_rows : int
+        Held-out rows, for which it answers whatever it is given.
+    ks, weights, n_jobs
+        Of all candidates.
+    """
+
+    def __init__(self, targets=None, n_rows=0, ks=(1,), weights=(), n_jobs=None) -> None:
+        self.targets, self.ks, self.most, self.n_jobs = targets, list(ks), max(ks), n_jobs
         self.asked: dict = {}
-        self._codes: dict[str, np.ndarray] = {}
-        if labels is not None:
-            self.classes_, codes = np.unique(labels, return_inverse=True)
-            self.neighbor_labels = codes[indices]
+        if targets is not None:
+            # What is kept of a neighbour, in as few bytes as hold it.
+            kept = self._kept()
+            self._kept_of_rows = kept.astype(np.min_scalar_type(kept.max()))
+            self._neighbors = np.empty((n_rows, self.most), self._kept_of_rows.dtype)
+            self._distances = np.empty((n_rows, self.most if "distance" in weights else 0))
 
-    def fit(self, X, y) -> "_Votes":
+    def fit(self, X, y) -> "_Answer":
         return self
+
+    def hold(self, rows: slice, distances: np.ndarray, indices: np.ndarray) -> None:
+        """Take in what a search found for some of the rows."""
+        self._neighbors[rows] = self._kept_of_rows[indices]
+        self._distances[rows] = distances[:, : self._distances.shape[1]]
+
+    def only(self, rows: slice) -> "_Answer":
+        """The same for some of the rows."""
+        some = copy.copy(self)
+        some._neighbors, some._distances = self._neighbors[rows], self._distances[rows]
+        return some
+
+    def _by_runs(self, answer: Callable, axis: int = 0) -> np.ndarray:
+        """Answers to all rows from those to a part of them, which take memory by themselves."""
+        parts = [answer(some) for some in _runs(len(self._neighbors), self.most)]
+        return np.concatenate(parts, axis=axis)
+
+    def _weights(self, rows: slice, k: int) -> np.ndarray | None:
+        """Of the first k neighbours of some rows; None where they are equal."""
+        if self.asked["weights"] == "uniform":
+            return None
+        return distance_weights(self._distances[rows, :k])
+
+
+class _Votes(ClassifierMixin, _Answer):
+    """Classes by votes: counted for every k at once, and kept."""
+
+    def _kept(self) -> np.ndarray:
+        self.classes_, codes = np.unique(self.targets, return_inverse=True)
+        self._counted: dict[str, np.ndarray] = {}
+        return codes
+
+    def only(self, rows: slice) -> "_Votes":
+        some = super().only(rows)
+        some._counted = {}
+        return some
 
     def predict(self, X) -> np.ndarray:
         weighting = self.asked["weights"]
-        if weighting not in self._codes:  # for every k at once
-            ballots = self._ballots(self.distances.shape[1])
-            self._codes[weighting] = vote(**ballots, ks=self.ks)
-        return self.classes_[self._codes[weighting][self.ks.index(self.asked["n_neighbors"])]]
+        if weighting not in self._counted:
+            self._counted[weighting] = self._by_runs(
+                lambda some: vote(**self._ballots(some, self.most), ks=self.ks), axis=1
+            )
+        place = self.ks.index(self.asked["n_neighbors"])
+        return self.classes_[self._counted[weighting][place]]
 
     def predict_proba(self, X) -> np.ndarray:
-        return vote_proba(**self._ballots(self.asked["n_neighbors"]))
+        k = self.asked["n_neighbors"]
+        return self._by_runs(lambda some: vote_proba(**self._ballots(some, k)))
 
-    def only(self, rows: slice) -> "_Votes":
-        """The same for some of the rows."""
-        some = copy.copy(self)
-        some.neighbor_labels, some._codes = self.neighbor_labels[rows], {}
-        some.distances = self.distances[rows]
-        return some
-
-    def _ballots(self, k: int) -> dict:
-        weighs = self.asked["weights"] == "distance"
+    def _ballots(self, rows: slice, k: int) -> dict:
         return {
-            "neighbor_labels": self.neighbor_labels[:, :k],
+            "neighbor_labels": self._neighbors[rows, :k],
             "n_classes": len(self.classes_),
-            "weights": distance_weights(self.distances[:, :k]) if weighs else None,
+            "weights": self._weights(rows, k),
             "n_jobs": self.n_jobs,
         }
 
 
-class _Means(RegressorMixin, BaseEstimator):
-    """The same for a regressor; sums in the order of scikit-learn's, for the same bits."""
+class _Means(RegressorMixin, _Answer):
+    """Means of targets; sums in the order of scikit-learn's, for the same bits."""
 
-    def __init__(self, targets=None, distances=None, indices=None, ks=(), n_jobs=None) -> None:
-        self.targets, self.distances, self.indices = targets, distances, indices
-        self.asked: dict = {}
-
-    def fit(self, X, y) -> "_Means":
-        return self
-
-    def only(self, rows: slice) -> "_Means":
-        some = copy.copy(self)
-        some.distances, some.indices = self.distances[rows], self.indices[rows]
-        return some
+    def _kept(self) -> np.ndarray:
+        return np.arange(len(self.targets))
 
     def predict(self, X) -> np.ndarray:
+        return self._by_runs(self._means)
+
+    def _means(self, rows: slice) -> np.ndarray:
         k = self.asked["n_neighbors"]
+        near, weights = self._neighbors[rows, :k], self._weights(rows, k)
         targets = self.targets.reshape(len(self.targets), -1)
-        if self.asked["weights"] == "uniform":
-            means = targets[self.indices[:, :k]].mean(axis=1)
+        if weights is None:
+            means = targets[near].mean(axis=1)
         else:
-            weights = distance_weights(self.distances[:, :k])
-            sums = [(column[self.indices[:, :k]] * weights).sum(axis=1) for column in targets.T]
+            sums = [(column[near] * weights).sum(axis=1) for column in targets.T]
             means = np.stack(sums, axis=1) / weights.sum(axis=1)[:, None]
         return means.reshape(len(means), *self.targets.shape[1:])
 
 
-def _one_by_one(scorer, scoring, answer, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Scores of rows each of which is a fold of its own."""
-    if scoring == "accuracy":
-        return (answer.predict(X) == y).astype(np.float64)
-    rows = [slice(row, row + 1) for row in range(len(X))]
-    return np.array([scorer(answer.only(row), X[row], y[row]) for row in rows])
+def _one_by_one(scorer: Callable, scoring) -> Callable:
+    """A scorer of rows each of which is a fold of its own: a score for each."""
+
+    def score(answer, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if scoring == "accuracy":
+            return (answer.predict(X) == y).astype(np.float64)
+        rows = [slice(row, row + 1) for row in range(len(X))]
+        return np.array([scorer(answer.only(row), X[row], y[row]) for row in rows])
+
+    return score
 
 
 def _results(grid: list[dict], scores: np.ndarray) -> dict:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastknn._files import written_whole
+
 __all__ = ["open_vectors", "write_ivecs"]
 
 # Rows whose widths are looked at: each costs a page of the file.
@@ -88,4 +90,5 @@ def write_ivecs(path: str | os.PathLike[str], rows) -> None:
     if rows.size and (rows.max() > np.iinfo(np.int32).max or rows.min() < np.iinfo(np.int32).min):
         raise ValueError("rows must be within int32, which is what .ivecs holds")
     widths = np.full((len(rows), 1), rows.shape[1])
-    np.hstack([widths, rows]).astype("<i4").tofile(Path(path).expanduser())
+    with written_whole(path) as part:
+        np.hstack([widths, rows]).astype("<i4").tofile(part)

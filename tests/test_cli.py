@@ -196,6 +196,8 @@ def test_tune_on_some_of_the_images(image_file, capsys):
         (["--ks", "1000"], "ks must be at most 480"),
         (["--metrics", "l3"], "invalid choice: 'l3'"),
         (["--output", "scores.txt"], r"--output must end in .csv or .json"),
+        (["--plot", "curve.txt"], "--plot "),  # must end in, or needs matplotlib
+        (["--plot", "no/such/folder/curve.png"], "--plot: there is no folder"),
     ],
 )
 def test_bad_tuning(image_file, more, match, capsys):

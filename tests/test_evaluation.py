@@ -160,7 +160,8 @@ def test_ground_truth_in_chunks_and_out_of_files(tmp_path, metric, dtype, chunk,
     assert sum(seen) == pytest.approx(3 * 20)
 
 
-def test_ground_truth_is_saved(tmp_path):
+def test_ground_truth_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK_BYTES", 7 * 16)  # rows are copied so many at a time
     random = np.random.default_rng(1)
     train, queries = random.normal(size=(2, 30, 4)).astype("f4")
     truth = ground_truth(train, queries, 3, "cosine")

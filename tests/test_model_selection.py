@@ -19,6 +19,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from fastknn import model_selection
 from fastknn.model_selection import (
     KNeighborsClassifierCV,
     KNeighborsRegressorCV,
@@ -99,6 +100,37 @@ def test_leave_one_out(data, scoring):
     error = make_scorer(mean_absolute_error, greater_is_better=False)
     ours = cross_validate_k(X, y, KS, ["l1", "euclidean"], cv=LeaveOneOut(), scoring=error)
     assert_same_results(ours, grid_search(theirs.KNeighborsClassifier, X, y, LeaveOneOut(), error))
+
+
+@pytest.mark.parametrize("cv", [4, LeaveOneOut()])
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
+def test_neighbors_are_held_in_runs(data, cv, scoring, monkeypatch):
+    """However few rows at a time are searched and vote, the scores are the same."""
+    X, y, _ = data
+    if isinstance(cv, LeaveOneOut) and scoring == "neg_log_loss":
+        pytest.skip("not defined for single rows")
+    expected = cross_validate_k(X, y, KS, cv=cv, scoring=scoring)
+    regressed = cross_validate_k(
+        X, X[:, :2], KS, cv=cv, scoring="neg_mean_squared_error", regression=True
+    )
+    for rows in (1, 7):
+        monkeypatch.setattr(model_selection, "RUN_BYTES", rows * 16 * max(KS))
+        found = cross_validate_k(X, y, KS, cv=cv, scoring=scoring)
+        assert_array_equal(found["mean_test_score"], expected["mean_test_score"])
+        found = cross_validate_k(
+            X, X[:, :2], KS, cv=cv, scoring="neg_mean_squared_error", regression=True
+        )
+        assert_allclose(found["mean_test_score"], regressed["mean_test_score"], rtol=1e-12)
+
+
+def test_folds_given_as_masks(data):
+    X, y, _ = data
+    third = np.arange(150) % 3 == 0
+    masks = cross_validate_k(X, y, KS, cv=[(~third, third)])
+    rows = cross_validate_k(X, y, KS, cv=[(np.flatnonzero(~third), np.flatnonzero(third))])
+    assert_array_equal(masks["mean_test_score"], rows["mean_test_score"])
+    with pytest.raises(ValueError, match="cv must give folds with rows"):
+        cross_validate_k(X, y, KS, cv=[(third, np.zeros(150, bool))])
 
 
 @pytest.mark.parametrize("scoring", ["r2", "neg_mean_absolute_error"])
@@ -197,6 +229,8 @@ def test_ctrl_c_ends_it(data):
         ({"weights": ["heavy"]}, ValueError, "weights must be 'uniform' or 'distance'"),
         ({"cv": 1}, ValueError, "1"),
         ({"scoring": "speed"}, ValueError, "speed"),
+        ({"scoring": ["accuracy", "f1_macro"]}, TypeError, "scoring must be one name"),
+        ({"cv": []}, ValueError, "cv must give folds"),
         ({"progress": 7}, TypeError, "progress must be a bool"),
     ],
 )
