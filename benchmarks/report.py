@@ -48,6 +48,7 @@ def machine(saved: dict) -> str:
 
 SAID = (
     *("data", "share_of_read_bandwidth", "accuracy", "search_peak_bytes"),
+    *("times_searches", "times_grid_search"),
     *("times_direct", "bytes_times_direct", "pays_back_after_queries", "fit_in_queries_of_faiss"),
 )
 
@@ -128,24 +129,18 @@ def plot_cost(saved: dict, path: Path) -> None:
     """Cost of one prediction over the size of the training set, on logarithmic axes."""
     import matplotlib.pyplot as plt
 
+    from fastknn.plot import cost_over_n
+
     figure, panes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
     for pane, metric in zip(panes, ("l2", "l1"), strict=True):
-        for name, points in costs_over_n(saved, metric).items():
-            rows, seconds = np.array(points).T
-            wide = 2.5 if name.startswith("fastknn") else 1.2
-            pane.plot(
-                rows,
-                seconds * 1e3,
-                "o-",
-                color=COLOURS[name],
-                label=name,
-                linewidth=wide,
-                markersize=4,
-            )
-        pane.set(xscale="log", yscale="log", xlabel="training images (3,072 bytes each)")
-        pane.set_title(f"{metric.upper()}, k = 7")
-        pane.grid(True, which="both", alpha=0.2)
+        lines = costs_over_n(saved, metric)
+        cost_over_n({name: dict(points) for name, points in lines.items()}, ax=pane)
+        for line in pane.get_lines():
+            line.set_color(COLOURS[line.get_label()])
+        pane.set(title=f"{metric.upper()}, k = 7", xlabel="training images (3,072 bytes each)")
+        pane.get_legend().remove()
     panes[0].set_ylabel("milliseconds a query, two threads")
+    panes[1].set_ylabel("")
     handles, names = panes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
     figure.savefig(path, dpi=120)
