@@ -10,10 +10,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Index": "index",
-    "knn": "index",
-    "knn_graph": "index",
+    "knn": "graph",
+    "knn_graph": "graph",
     "load_index": "index",
-    "pairwise_distances": "index",
+    "pairwise_distances": "pairwise",
     "cpu_level": "index",
     "KNeighborsClassifier": "neighbors",
     "KNeighborsRegressor": "neighbors",

@@ -11,7 +11,7 @@ import numpy as np
 from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
 from fastknn._files import written_whole
 from fastknn._progress import Told, shown
-from fastknn.index import knn
+from fastknn.graph import knn
 from fastknn.vectors import open_vectors, write_ivecs
 from fastknn.vote import vote_proba
 

@@ -1,6 +1,6 @@
-"""Search: plan blocks of work, put them on threads, gather the result.
+"""Search: put blocks of work on threads, gather the result.
 
-The way of a query: `Index.search` cuts queries and panels into blocks (`_plan`); each block's
+The way of a query: `Index.search` cuts queries and panels into blocks (`_plan.py`); each block's
 queries are coded as the training rows are (`Searcher.block`) and handed to `_core.QueryBlock`,
 which screens, refines and keeps the best k with the GIL released.
 """
@@ -9,52 +9,23 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from fastknn import _core, storage
-from fastknn._checks import as_k, as_matrix, as_out, check_width, metric_name
+from fastknn._checks import as_k, as_matrix, check_width, metric_name
 from fastknn._core import cpu_level
+from fastknn._plan import Part, plan, steps_by_block
 from fastknn._progress import shown
 from fastknn._threads import for_each, thread_count
 from fastknn.cosine import EXTRA_COLUMNS, directions, from_squares, kernel_metric
 from fastknn.searcher import Searcher, choose_cascade
 
-__all__ = ["Index", "cpu_level", "knn", "knn_graph", "load_index", "pairwise_distances"]
+__all__ = ["Index", "cpu_level", "load_index"]
 
 SCREENS = ("auto", "none", "direct", "rounded", "projected")
 # Forms of the rows that a screen by its name demands.
 FORMS = {"none": "rows"}
-# Queries for which rows are packed: that takes as long as it saves these, of any size.
-PACKED_FOR = 6
-# Packed queries of a block: about half of a common L2 cache, the other half is the panel's.
-QUERY_BLOCK_BYTES = 512 << 10
-# Queries of a block at most: bounds what a thread holds for narrow rows.
-QUERY_BLOCK_MAX = 1024
-# Elements of the queries of a block at most: a refine keeps them in float64.
-QUERY_BLOCK_ELEMENTS = 4 << 20
-# Element pairs between two looks at Ctrl-C: 10 ms for bytes, half a second at the very worst.
-STEP_PAIRS = 2_000_000_000
-# What choosing and building a screen takes, about: in all, a feature, an element of the rows.
-FIT_SECONDS = (0.05, 0.7e-3, 3e-9)
-# Elements that the direct screen compares a second and thread, of bytes and of floats, and the
-# share of its time that a screen saves. All as measured with AVX-512 (benchmarks, `test_fit`).
-BYTE_RATE, FLOAT_RATES = 2.1e11, {"l1": 2.7e10, "l2": 5e10}
-SAVED = 0.8
-# float32 values whose squares, and the sums of many, are far from overflow and underflow.
-SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
-# Work below which a thread costs more than it gives, in bytes that a tile of queries compares, some
-# 1e11 a second: a thread takes 0.2 ms, one or two more where the other core sleeps.
-THREAD_BYTES = 1 << 26
-# The same for a byte of the result, whose place some refines and comparisons are made for.
-RESULT_BYTE = 1 << 9
-# Queries in the time that the rows come from memory; and, unpacked, rows that take one's time.
-FREE_QUERIES = 8
-# Pieces of the rows for each of the threads that share them.
-SHARED_PIECES = 8
-# Partial results of a split over rows at most; above it, split over queries.
-PARTIAL_BYTES = 16 << 20
 
 
 class Index:
@@ -323,7 +294,7 @@ class Index:
         k = as_k(k, len(self))
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
         width = queries.shape[1]
-        parts, n_splits = _plan(
+        parts, n_splits = plan(
             len(queries), searcher.panels, n_threads, width, k * 16, searcher.panels_together
         )
         # Where several threads share the rows, each has a result of its own; the first is returned.
@@ -333,7 +304,7 @@ class Index:
         tally, unmerged, lock = _Tally(), {}, threading.Lock()
         # Queries that meet several splits are coded once, and here: threads that all want the
         # interpreter wait for each other longer than the coding of a few takes.
-        blocks, pieces = {}, _pieces(parts)
+        blocks, steps = {}, steps_by_block(parts)
         for rows, split, _ in parts if n_splits > 1 else ():
             if split == 0:
                 coded = searcher.code(queries[rows])
@@ -341,12 +312,12 @@ class Index:
                     result = distances[place][rows], indices[place][rows]
                     blocks[rows.start, place] = searcher.block(queries[rows], *result, coded=coded)
 
-        def run(part: _Part) -> Iterator[None]:
+        def run(part: Part) -> Iterator[None]:
             rows, split = part.queries, part.split
             own = blocks.get((rows.start, split))
             used = [] if own is None else [own]  # a late thread may find nothing to do
             result = distances[split][rows], indices[split][rows]
-            for block, done in searcher.search(queries[rows], *result, pieces[rows.start], own):
+            for block, done in searcher.search(queries[rows], *result, steps[rows.start], own):
                 if block not in used:
                     used.append(block)
                 with lock:
@@ -433,183 +404,6 @@ def load_index(
     return index
 
 
-def knn(
-    queries, train, k: int, metric: str = "l2", *, n_jobs: int | None = None, progress=None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the exact k nearest training rows of each query, in one call.
-
-    The same as ``Index(train, metric).search(queries, k)``, which see; for fewer queries than
-    pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
-    none. Choosing pays from about 9,000 for 50,000 rows of 3,072 bytes, and 1,100 for 200,000
-    rows of 128 floats under L2, on two threads.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastknn import knn
-    >>> knn([[1.0, 1.0]], [[0.0, 0.0], [1.0, 2.0], [5.0, 5.0]], k=2, metric="l1")
-    (array([[1., 2.]]), array([[1, 0]]))
-    """
-    train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
-    screen = screen_for(len(queries), train, metric_name(metric), thread_count(n_jobs))
-    index = Index(train, metric, screen=screen, n_jobs=n_jobs)
-    return index.search(queries, k, n_jobs=n_jobs, progress=progress)
-
-
-def knn_graph(
-    X,
-    k: int,
-    metric: str = "l2",
-    *,
-    include_self: bool = False,
-    n_jobs: int | None = None,
-    progress=None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the exact k nearest rows of every row: the graph that others build on.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_rows, width)
-        Of any type that `Index` takes.
-    k : int
-        Neighbours of each row, from 1 to n_rows - 1; with `include_self`, to n_rows.
-    metric : str, default "l2"
-        As for `Index`.
-    include_self : bool, default False
-        Whether each row is its own first neighbour, at distance 0, as UMAP's ``precomputed_knn``
-        wants it. If not, rows are left out of their own neighbours by index: equal rows are
-        neighbours of each other.
-    n_jobs, progress
-        As for `Index.search`.
-
-    Returns
-    -------
-    indices : ndarray (n_rows, k) of int64
-    distances : ndarray (n_rows, k) of float64
-        In this order: the pair that UMAP's ``precomputed_knn`` takes.
-
-    Examples
-    --------
-    >>> from fastknn import knn_graph
-    >>> indices, distances = knn_graph([[0.0], [1.0], [5.0]], k=1)
-    >>> indices.ravel(), distances.ravel()
-    (array([1, 0, 1]), array([1., 1., 4.]))
-    """
-    X = as_matrix(X, "X")
-    k = as_k(k, len(X))
-    if k == len(X) and not include_self:
-        raise ValueError(f"k must be at most {len(X) - 1}: a row of {len(X)} has no more others")
-    others = k - 1 if include_self else k
-    distances, indices = without_self(
-        *knn(X, X, others + 1, metric, n_jobs=n_jobs, progress=progress)
-    )
-    if include_self:
-        indices = np.column_stack([np.arange(len(X)), indices])
-        distances = np.column_stack([np.zeros(len(X)), distances])
-    return indices, distances
-
-
-def without_self(
-    distances: np.ndarray, indices: np.ndarray, spare: int = -1, first: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first k + 1 neighbours of training rows, from row `first` on, each row without itself.
-
-    Among duplicates a row may not be in its own first k + 1; then those are k + 1 others, all as
-    near, and the one at place `spare` goes.
-    """
-    others = indices != np.arange(first, first + len(indices))[:, None]
-    others[:, spare] &= ~others.all(axis=1)
-    shape = len(indices), indices.shape[1] - 1
-    return distances[others].reshape(shape), indices[others].reshape(shape)
-
-
-def screen_for(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> str:
-    """The screen for so many queries of rows that were not used before."""
-    if n_queries < PACKED_FOR:
-        return "none"
-    return "auto" if screen_pays(n_queries, train, metric, n_threads) else "direct"
-
-
-def screen_pays(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> bool:
-    """Whether so many queries save more time than the choice of a screen takes."""
-    ever, a_feature, an_element = FIT_SECONDS
-    fit = ever + a_feature * train.shape[1] + an_element * train.size
-    as_bytes = train.dtype == np.uint8 and metric != "cosine"
-    rate = BYTE_RATE if as_bytes else FLOAT_RATES[kernel_metric(metric)]
-    return SAVED * n_queries * train.size / (rate * n_threads) > fit
-
-
-def pairwise_distances(
-    queries, train, metric: str = "l2", *, out: np.ndarray | None = None, n_jobs: int | None = None
-) -> np.ndarray:
-    """Distances from every query to every training row.
-
-    Parameters
-    ----------
-    queries : array-like of shape (n_queries, width)
-    train : array-like of shape (n_rows, width)
-        Both of any type that `Index` takes; two different types meet in the one that holds both.
-    metric : str, default "l2"
-        "l1" or "l2", by any of the names that `Index` takes.
-    out : ndarray (n_queries, n_rows) of float32 or float64, optional
-        Where to write; rows must be consecutive in memory. It must not overlap the inputs.
-    n_jobs : int or None, default None
-        Threads; None and -1 mean every core this process may use.
-
-    Returns
-    -------
-    ndarray (n_queries, n_rows)
-        `out` if given; else float32 where that is the type that holds both inputs and one of
-        them is float32, and float64 for all others (bytes included).
-        Bytes: exact integers (L1) or their correctly rounded roots (L2). Floats: sums of
-        direct differences in the inputs' own type (float32 whose squares it cannot hold:
-        float64), 256 elements at a time and those in float64. So the relative error is below 260
-        units in the last place at any width (plus, under L2, 1e-22 sqrt(width) for float32
-        differences as tiny as that beside much larger values), and d(x, x) = 0. The bits do not
-        depend on `n_jobs` or the processor.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastknn import pairwise_distances
-    >>> points = np.array([[0, 0], [3, 4]], dtype=np.float32)
-    >>> pairwise_distances(points, points)
-    array([[0., 5.],
-           [5., 0.]], dtype=float32)
-    """
-    metric = metric_name(metric)
-    if metric == "cosine":
-        raise ValueError("metric must be 'l1' or 'l2' for a matrix of distances; got 'cosine'")
-    queries, train = as_matrix(queries, "queries"), as_matrix(train, "train")
-    check_width(queries, train.shape[1])
-    common = np.result_type(queries, train)
-    result_type = np.float32 if common == np.float32 else np.float64
-    out = as_out(out, (len(queries), len(train)), result_type)
-    if metric == "l2" and common == np.float32 and not _squares_fit(queries, train):
-        common = np.dtype(np.float64)
-    n_threads = thread_count(n_jobs)
-    queries = queries.astype(common, copy=False)
-    train = train.astype(common, copy=False)
-    panels = Searcher(train, metric, None, n_threads, form="differences").panels
-    parts, _ = _plan(len(queries), panels, n_threads, train.shape[1])
-    pieces = _pieces(parts)
-
-    def run(part: _Part) -> Iterator[None]:
-        block = _core.QueryBlock(panels, np.ascontiguousarray(queries[part.queries]))
-        for first, last in pieces[part.queries.start]:
-            block.write_distances(out[part.queries], first, last)
-            yield
-
-    for_each(run, parts, n_threads)
-    return out
-
-
-def _squares_fit(*arrays: np.ndarray) -> bool:
-    """Whether float32 holds the squares of differences with room to spare on either side."""
-    largest = max(max(float(array.max()), -float(array.min())) for array in arrays)
-    return SMALLEST_SQUARED < largest < LARGEST_SQUARED
-
-
 class _Tally:
     """What the blocks of a search did, added up."""
 
@@ -648,67 +442,3 @@ class _Tally:
 
 def _added(left: list, right: list) -> list:
     return [a + b for a, b in zip(left, right, strict=True)] if left else right
-
-
-class _Part(NamedTuple):
-    """Work for one thread: a block of queries against the rows, or against its share of them."""
-
-    queries: slice
-    split: int
-    # All panels, in the pieces between which Ctrl-C is looked at. Parts that differ in nothing
-    # but `split` share them, each taking the next piece when it has done one.
-    steps: list[tuple[int, int]]
-
-
-def _plan(
-    n_queries: int,
-    panels: _core.Panels,
-    n_threads: int,
-    width: int,
-    result_bytes: int = 0,
-    together: int = 1,
-) -> tuple[list[_Part], int]:
-    """Cut a search into parts, one after another for each of its threads.
-
-    Many queries are split over queries, into blocks that fit the L2 cache. Few, over rows: each
-    thread takes all queries and a share of the panels (unless the partial results, of
-    `result_bytes` a query, would be too large). Pieces are of whole multiples of `together`.
-    """
-    tile, n_panels = panels.tile_queries, panels.n_panels
-    passes = max(n_queries, FREE_QUERIES) if panels.packed else n_queries * FREE_QUERIES
-    work = passes * panels.n_rows * panels.query_bytes + n_queries * result_bytes * RESULT_BYTE
-    if work < THREAD_BYTES:
-        n_threads = 1
-    few = n_queries < n_threads * tile
-    n_units = -(-n_panels // together)
-    n_splits = min(n_threads, n_units) if few else 1
-    if n_splits * n_queries * result_bytes > PARTIAL_BYTES:
-        n_splits = 1
-    size = min(
-        QUERY_BLOCK_BYTES // panels.query_bytes, QUERY_BLOCK_ELEMENTS // width, QUERY_BLOCK_MAX
-    )
-    size = max(1, size)
-    n_blocks = -(-n_queries // size)
-    if n_splits == 1:  # the same number of blocks for every thread
-        n_blocks = min(n_queries, -(-n_blocks // n_threads) * n_threads)
-    size = -(-n_queries // n_blocks)
-    if size > tile:
-        size += -size % tile
-    step = STEP_PAIRS // (min(size, n_queries) * panels.panel_rows * width * together)
-    if n_splits > 1:  # several pieces each, for one thread may be slower than the others
-        step = min(step, n_units // (n_splits * SHARED_PIECES))
-    steps = _ranges(0, n_panels, max(1, step) * together)
-    parts = []
-    for split in range(n_splits):
-        for first, last in _ranges(0, n_queries, size):
-            parts.append(_Part(slice(first, last), split, steps))
-    return parts, n_splits
-
-
-def _pieces(parts: list[_Part]) -> dict[int, Iterator[tuple[int, int]]]:
-    """The steps of each block of queries, to be taken by the thread or threads that have it."""
-    return {part.queries.start: iter(part.steps) for part in parts}
-
-
-def _ranges(start: int, stop: int, step: int) -> list[tuple[int, int]]:
-    return [(first, min(first + step, stop)) for first in range(start, stop, step)]

@@ -21,7 +21,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from fastknn._checks import as_count, metric_name
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
-from fastknn.index import Index, screen_for, without_self
+from fastknn.graph import screen_for, without_self
+from fastknn.index import Index
 from fastknn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from fastknn.vote import distance_weights, vote, vote_proba
 

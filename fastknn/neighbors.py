@@ -20,7 +20,8 @@ from sklearn.utils.validation import (
 )
 
 from fastknn._threads import thread_count
-from fastknn.index import Index, screen_for, without_self
+from fastknn.graph import screen_for, without_self
+from fastknn.index import Index
 from fastknn.vote import distance_weights, vote, vote_proba
 
 __all__ = [

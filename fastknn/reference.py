@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# --- Distances and search: twins of fastknn.index ---------------------------------------------
+# --- Distances and search: twins of fastknn.index and pairwise ----------------------------------
 
 
 def reference_distances(queries: ArrayLike, train: ArrayLike, metric: str) -> NDArray[np.float64]:

@@ -275,7 +275,7 @@ def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):
     train, labels, queries = continuous
     seen = []
     monkeypatch.setattr(
-        "fastknn.index.screen_pays", lambda n, rows, metric, threads: seen.append(n) or n >= 400
+        "fastknn.graph.screen_pays", lambda n, rows, metric, threads: seen.append(n) or n >= 400
     )
     model = KNeighborsClassifier(3, n_jobs=1).fit(train, labels)
     few = model.kneighbors(queries[:5])

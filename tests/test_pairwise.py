@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from fastknn import index as room
+from fastknn import _plan as room
 from fastknn import pairwise_distances
 from fastknn.reference import reference_pairwise
 

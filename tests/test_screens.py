@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from fastknn import Index, _core, knn, screens, searcher
-from fastknn import index as index_module
+from fastknn import Index, _core, graph, knn, screens, searcher
 from fastknn.reference import reference_distances, reference_knn
 from fastknn.screens import Hadamard, candidates, principal_directions, random_rotation, shrink
 
@@ -533,11 +532,11 @@ def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
     images = np.broadcast_to(np.uint8(0), (50_000, 3072))
     noise = np.broadcast_to(np.float32(0), (200_000, 128))
     for rows, least, most in ((images, 5000, 12_000), (noise, 600, 2500)):
-        assert not index_module.screen_pays(least, rows, "l2", 2)
-        assert index_module.screen_pays(most, rows, "l2", 2)
-        assert not index_module.screen_pays(most, rows, "l2", 20)
+        assert not graph.screen_pays(least, rows, "l2", 2)
+        assert graph.screen_pays(most, rows, "l2", 2)
+        assert not graph.screen_pays(most, rows, "l2", 20)
     asked = []
-    monkeypatch.setattr(index_module, "screen_pays", lambda *sizes: asked.append(sizes) or True)
+    monkeypatch.setattr(graph, "screen_pays", lambda *sizes: asked.append(sizes) or True)
     data = structured(np.float32, 300, 40)
     for n_queries in (5, 20):
         found = knn(data[:n_queries], data, 3, n_jobs=1)

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, cpu_level, knn
-from fastknn import index as room
+from fastknn import _plan as room
 from fastknn.reference import reference_distances, reference_knn, reference_topk
 from fastknn.searcher import encode_directly
 

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 import fastknn
 from fastknn import Index, pairwise_distances
-from fastknn import index as room
+from fastknn import _plan as room
 from fastknn._threads import for_each, thread_count
 from fastknn.reference import reference_knn
 
@@ -100,7 +100,7 @@ def test_the_plans_above_are_different_plans(monkeypatch, eager_threads):
         with monkeypatch.context() as patch:
             for name, value in limits.items():
                 patch.setattr(room, name, value)
-            return room._plan(n_queries, panels, n_threads, 7, result_bytes=16)
+            return room.plan(n_queries, panels, n_threads, 7, result_bytes=16)
 
     panels = Index(points(np.uint8, 150, 7))._searcher.panels
     n_panels = panels.n_panels
