@@ -54,6 +54,14 @@ class LabelledImages(NamedTuple):
         The names of the classes; empty for a ``.npz``, which has none.
     image_shape : tuple of int
         The shape that a row of ``images`` has as an image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn.datasets import LabelledImages
+    >>> images = np.zeros((3, 64), np.uint8)
+    >>> LabelledImages(images, np.arange(3), ("a", "b", "c"), (8, 8)).images.dtype
+    dtype('uint8')
     """
 
     images: np.ndarray
@@ -77,6 +85,14 @@ class Dataset:
     image_shape : tuple of int
         The shape that a row has as an image: ``(3, 32, 32)``, channels first, for CIFAR-10 and
         ``(28, 28)`` for MNIST.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn.datasets import Dataset
+    >>> images, labels = np.zeros((3, 64), np.uint8), np.arange(3)
+    >>> Dataset(images, labels, images[:1], labels[:1], ("a", "b", "c"), (8, 8)).train.shape
+    (3, 64)
     """
 
     train: np.ndarray

@@ -63,6 +63,11 @@ def probe(
         the queries from 0 to 1. pandas.DataFrame takes it. Classes with equal votes rank in
         their order; with five classes or fewer, ``top5`` is 1 if the query's class is known.
 
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit, by name.
+
     Examples
     --------
     >>> import numpy as np
@@ -147,6 +152,13 @@ class GroundTruth(NamedTuple):
     tied : ndarray (n_queries,) of bool
         Whether a row that is not listed is as near as the k-th: then other answers are as right.
     metric : str
+
+    Examples
+    --------
+    >>> from fastknn import ground_truth
+    >>> truth = ground_truth([[0.0], [1.0], [3.0]], [[1.0]], k=2)
+    >>> truth.metric, truth.distances
+    ('l2', array([[0., 1.]]))
     """
 
     indices: np.ndarray
@@ -168,7 +180,9 @@ class GroundTruth(NamedTuple):
         Raises
         ------
         ValueError
-            If the name ends otherwise.
+            If the name ends otherwise, or h5py is wanted and not there.
+        OSError
+            If it cannot be written; then no part of it is.
         """
         check_ending(path, "path")
         if Path(path).suffix == ".ivecs":
@@ -219,6 +233,11 @@ def ground_truth(
     Returns
     -------
     GroundTruth
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        For files that are not there or not whole, and arguments that do not fit, by name.
 
     Notes
     -----

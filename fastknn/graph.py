@@ -7,7 +7,7 @@ from fastknn._threads import thread_count
 from fastknn.cosine import kernel_metric
 from fastknn.index import Index
 
-__all__ = ["knn", "knn_graph", "screen_for", "without_self"]
+__all__ = ["knn", "knn_graph"]
 
 # Queries for which rows are packed: that takes as long as it saves these, of any size.
 PACKED_FOR = 6
@@ -28,6 +28,32 @@ def knn(
     pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
     none. Choosing pays from about 9,000 for 50,000 rows of 3,072 bytes, and 1,100 for 200,000
     rows of 128 floats under L2, on two threads.
+
+    Parameters
+    ----------
+    queries : array-like of shape (n_queries, width)
+    train : array-like of shape (n_rows, width)
+        Both of any type that `Index` takes.
+    k : int
+        Neighbours to find, from 1 to n_rows.
+    metric : str, default "l2"
+        As for `Index`.
+    n_jobs : int or None, default None
+        Threads; None and -1 mean every core this process may use.
+    progress : bool or object with an ``update(n)`` method, default None
+        As for `Index.search`.
+
+    Returns
+    -------
+    distances : ndarray (n_queries, k) of float64
+        Ascending.
+    indices : ndarray (n_queries, k) of int64
+        Rows of `train`; equal distances in the order of their index.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be searched, by name.
 
     Examples
     --------
@@ -73,6 +99,11 @@ def knn_graph(
     indices : ndarray (n_rows, k) of int64
     distances : ndarray (n_rows, k) of float64
         In this order: the pair that UMAP's ``precomputed_knn`` takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be searched, by name.
 
     Examples
     --------

@@ -136,6 +136,18 @@ class Index:
         Returns
         -------
         Index
+
+        Raises
+        ------
+        ValueError
+            For another word.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> Index(np.eye(3)).with_screen("none").cascade
+        'none'
         """
         _check_screen(screen)
         other = Index.__new__(Index)
@@ -156,6 +168,18 @@ class Index:
         -------
         Index
             Of copies of the rows and of their codes.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If they are not indices of rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> Index(np.eye(4)).subset([3, 1]).search([[0, 0, 0, 1.0]], k=1)[1]
+        array([[0]])
         """
         rows = np.asarray(rows)
         if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
@@ -229,6 +253,18 @@ class Index:
         -------
         Index
             This index. Searches that are under way meanwhile are not affected.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For rows that cannot be searched or do not fit; then nothing is changed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> len(Index(np.eye(4)).append(np.ones((2, 4))))
+        6
         """
         rows = as_matrix(rows, "rows")
         check_width(rows, self.width, "rows")
@@ -249,6 +285,16 @@ class Index:
         """Write the index, training rows included, to a new folder: see `load_index`.
 
         The folder appears when it is whole. Format: `fastknn/storage.py`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A folder that does not exist yet, in one that does.
+
+        Raises
+        ------
+        FileExistsError, OSError
+            If there is something already, or it cannot be written.
         """
         about = {"metric": self.metric, "screen": self.screen, "costs": self.costs_}
         searcher = self._searcher
@@ -286,6 +332,21 @@ class Index:
             the direct formula in float64. Cosine: half the squares of those of directions.
         indices : ndarray (n_queries, k) of int64
             Rows of `train`; equal distances in the order of their index.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that cannot be searched (NaN, another width, k out of range...), by name.
+        KeyboardInterrupt
+            On Ctrl-C, within half a second; no thread is left at work.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> index = Index(np.array([[0], [10], [20]], dtype=np.uint8), "l1")
+        >>> index.search([[12.5]], k=2)
+        (array([[2.5, 7.5]]), array([[1, 2]]))
         """
         started = time.perf_counter()
         queries = as_matrix(queries, "queries", check_finite)

@@ -410,7 +410,22 @@ class _BestNeighbors(BaseEstimator):
         return self.best_estimator_.predict(validate_data(self, X, reset=False))
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
-        """Find neighbours under the chosen metric: see the method of `best_estimator_`."""
+        """Find neighbours under the chosen metric.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), optional
+            By default the training rows themselves, none of which is its own neighbour.
+        n_neighbors : int, optional
+            By default what was chosen.
+        return_distance : bool, default True
+
+        Returns
+        -------
+        distances : ndarray (n_queries, n_neighbors) of float64
+            Only if `return_distance`.
+        indices : ndarray (n_queries, n_neighbors) of int64
+        """
         check_is_fitted(self)
         return self.best_estimator_.kneighbors(X, n_neighbors, return_distance)
 
@@ -449,6 +464,11 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
         Fitted to all rows.
     classes_ : ndarray (n_classes,)
 
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for arguments that do not fit, by name.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -463,10 +483,20 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
 
     @property
     def classes_(self) -> np.ndarray:
+        """The labels, sorted: ndarray (n_classes,)."""
         return self.best_estimator_.classes_
 
     def predict_proba(self, X) -> np.ndarray:
-        """Each class's share of the votes: see `KNeighborsClassifier.predict_proba`."""
+        """Each class's share of the votes among each query's neighbours.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_queries, n_classes)
+        """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
         return self.best_estimator_.predict_proba(X)
@@ -487,6 +517,11 @@ class KNeighborsRegressorCV(RegressorMixin, _BestNeighbors):
     scoring : str or callable, optional
     n_jobs : int or None, default None
     progress : bool or object with an ``update(n)`` method, default False
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for arguments that do not fit, by name.
 
     Examples
     --------

@@ -323,6 +323,11 @@ class KNeighborsClassifier(WeighedTargets, _theirs.KNeighborsClassifier):
     sample_weight_ : ndarray (n_samples_fit_,) of float64, or None
         What `fit` was given.
 
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit` and the searches, for what scikit-learn's refuse, with its messages.
+
     Notes
     -----
     Bytes (uint8) are searched as bytes: do not convert images to floats. Equal distances are
@@ -428,6 +433,11 @@ class KNeighborsRegressor(WeighedTargets, _theirs.KNeighborsRegressor):
     n_jobs : int or None, default None
         Threads; None and -1 mean every core.
 
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit` and the searches, for what scikit-learn's refuse, with its messages.
+
     Examples
     --------
     >>> from fastknn import KNeighborsRegressor
@@ -477,6 +487,11 @@ class NearestNeighbors(AppendableRows, _theirs.NearestNeighbors):
     n_jobs : int or None, default None
         Threads; None and -1 mean every core.
 
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit` and the searches, for what scikit-learn's refuse, with its messages.
+
     Examples
     --------
     >>> from fastknn import NearestNeighbors
@@ -506,6 +521,11 @@ class KNeighborsTransformer(AppendableRows, _theirs.KNeighborsTransformer):
     metric_params : dict or None, default None
     n_jobs : int or None, default None
         Threads; None and -1 mean every core.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit` and the searches, for what scikit-learn's refuse, with its messages.
 
     Examples
     --------
@@ -538,6 +558,11 @@ class LocalOutlierFactor(FastNeighbors, _theirs.LocalOutlierFactor):
         Whether new data will be judged, rather than the fitted rows.
     n_jobs : int or None, default None
         Threads; None and -1 mean every core.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit` and the searches, for what scikit-learn's refuse, with its messages.
 
     Examples
     --------

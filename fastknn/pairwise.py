@@ -45,6 +45,11 @@ def pairwise_distances(
         differences as tiny as that beside much larger values), and d(x, x) = 0. The bits do not
         depend on `n_jobs` or the processor.
 
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit, by name; "cosine" among them.
+
     Examples
     --------
     >>> import numpy as np

@@ -69,6 +69,13 @@ def unpatch_sklearn() -> list[str]:
     -------
     list of str
         What was put back, as "module.name".
+
+    Examples
+    --------
+    >>> import fastknn, sklearn.neighbors
+    >>> _ = fastknn.patch_sklearn()
+    >>> "sklearn.neighbors.NearestNeighbors" in fastknn.unpatch_sklearn()
+    True
     """
     done = []
     while _replaced:
@@ -82,7 +89,12 @@ def unpatch_sklearn() -> list[str]:
 
 @contextmanager
 def patched_sklearn() -> Iterator[list[str]]:
-    """Patch scikit-learn within a block; yields what `patch_sklearn` replaced.
+    """Patch scikit-learn within a block.
+
+    Returns
+    -------
+    context manager of list of str
+        Gives what `patch_sklearn` replaced. Within an outer patch, which stays, nothing is undone.
 
     Examples
     --------

@@ -52,6 +52,11 @@ def accuracy_over_k(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If no candidate has these weights.
+
     Examples
     --------
     >>> import matplotlib
@@ -123,6 +128,11 @@ def nearest_images(
     -------
     ndarray of Axes (n_images, k + 1)
 
+    Raises
+    ------
+    ValueError
+        If the images do not have that shape.
+
     Examples
     --------
     >>> import matplotlib
@@ -182,6 +192,11 @@ def decision_regions(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If the points are not in two dimensions.
+
     Examples
     --------
     >>> import matplotlib
@@ -238,6 +253,11 @@ def decision_regions_side_by_side(
     -------
     ndarray of Axes (n_metrics, n_ks)
 
+    Raises
+    ------
+    ValueError
+        If the points are not in two dimensions, or there are not axes for all.
+
     Examples
     --------
     >>> import matplotlib
@@ -284,6 +304,11 @@ def confusion(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If labels and predictions differ in number, or names and classes.
+
     Examples
     --------
     >>> import matplotlib
@@ -319,6 +344,11 @@ def cost_over_n(seconds: Mapping[str, Mapping[int, float]], *, ax: Axes | None =
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If `seconds` is empty.
+
     Examples
     --------
     >>> import matplotlib
@@ -326,6 +356,8 @@ def cost_over_n(seconds: Mapping[str, Mapping[int, float]], *, ax: Axes | None =
     >>> from fastknn import plot
     >>> ax = plot.cost_over_n({"fastknn": {1000: 1e-5, 10_000: 5e-5}})
     """
+    if not seconds:
+        raise ValueError("seconds must name a contender at least")
     ax = _axes(ax)
     for number, (name, by_rows) in enumerate(seconds.items()):
         rows = sorted(by_rows)
@@ -357,6 +389,11 @@ def survivors(index, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If it has not.
 
     Examples
     --------

@@ -83,6 +83,20 @@ def write_ivecs(path: str | os.PathLike[str], rows) -> None:
     path : str or os.PathLike
     rows : array-like of int, shape (n_rows, width)
         Within int32.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    OSError
+        If the file cannot be written; then no part of it is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fastknn.vectors import write_ivecs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_ivecs(f"{folder}/two.ivecs", [[7, 8, 9], [4, 5, 6]])
     """
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.dtype.kind not in "iu":

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,39 @@ def test_examples_in_docstrings(name):
 @pytest.mark.parametrize("name", ["Index", "knn", "pairwise_distances", "cpu_level"])
 def test_public_search_names_have_examples(name):
     assert doctest.DocTestFinder().find(getattr(fastknn, name), name)[0].examples
+
+
+def public_callables():
+    """Functions and classes that users call, and the methods that are ours."""
+    for name in MODULES:
+        room = name.removeprefix("fastknn.")
+        if room.startswith("_") or room in ("reference", "cosine"):
+            continue
+        for one in getattr(importlib.import_module(name), "__all__", []):
+            value = getattr(importlib.import_module(name), one)
+            if not callable(value) or not value.__module__.startswith("fastknn"):
+                continue
+            yield f"{room}.{one}", value
+            for method, defined in vars(value).items() if inspect.isclass(value) else ():
+                if not method.startswith("_") and inspect.isfunction(defined):
+                    yield f"{room}.{one}.{method}", defined
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [pytest.param(*both, id=both[0]) for both in public_callables()]
+)
+def test_docstrings_are_whole(name, value):
+    """Every parameter has its entry; functions and classes say what they raise, with an example."""
+    text = inspect.getdoc(value)
+    sections = set(re.findall(r"^(\w+)\n-+$", text, re.M))
+    named = {
+        one for line in re.findall(r"^([\w, ]+)(?: : .*)?$", text, re.M) for one in line.split(", ")
+    }
+    fields = getattr(value, "_fields", None) or getattr(value, "__dataclass_fields__", {})
+    parameters = set(inspect.signature(value).parameters) - {"self", "fit_params", *fields}
+    assert parameters <= named, f"not described: {parameters - named}"
+    if inspect.isfunction(value) and inspect.signature(value).return_annotation is not None:
+        assert "Returns" in sections or "Yields" in sections
+    if name.count(".") == 1:
+        assert doctest.DocTestFinder().find(value, name)[0].examples
+        assert "Raises" in sections or not parameters
