@@ -95,7 +95,12 @@ def accuracy_over_k(
         ax.plot(ks, results["mean_test_score"][places], color=color, label=label)
     ax.set(xlabel="k", ylabel="score on held-out folds")
     if max(one["n_neighbors"] for one in results["params"]) > 30:
+        from matplotlib import ticker
+
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:.0f}"))
+        ax.xaxis.set_minor_formatter(ticker.NullFormatter())
     ax.legend()
     return ax
 
