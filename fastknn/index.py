@@ -19,13 +19,11 @@ from fastknn._plan import Part, plan, steps_by_block
 from fastknn._progress import shown
 from fastknn._threads import for_each, thread_count
 from fastknn.cosine import EXTRA_COLUMNS, directions, from_squares, kernel_metric
-from fastknn.searcher import Searcher, choose_cascade
+from fastknn.searcher import Searcher, choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
 
 SCREENS = ("auto", "none", "direct", "rounded", "projected")
-# Forms of the rows that a screen by its name demands.
-FORMS = {"none": "rows"}
 
 
 class Index:
@@ -115,9 +113,9 @@ class Index:
 
     def _build(self, train: np.ndarray, screen: str, n_threads: int) -> None:
         self.train, self.screen = train, screen
-        cascade, self.costs_ = choose_cascade(train, kernel_metric(self.metric), screen, n_threads)
-        form = FORMS.get(screen)
-        self._searcher = Searcher(train, kernel_metric(self.metric), cascade, n_threads, form=form)
+        metric = kernel_metric(self.metric)
+        chosen, self.costs_ = choose_screen(train, metric, screen, n_threads)
+        self._searcher = Searcher(train, metric, chosen, n_threads)
         self.stats_ = self._choice()
 
     def _searchable(self, rows: np.ndarray, queries: bool = False) -> np.ndarray:
@@ -204,7 +202,7 @@ class Index:
     @property
     def cascade(self) -> str:
         """Which screens are used, in words."""
-        return self._searcher.name
+        return self._searcher.screen.name
 
     @property
     def reason(self) -> str:
@@ -297,8 +295,7 @@ class Index:
             If there is something already, or it cannot be written.
         """
         about = {"metric": self.metric, "screen": self.screen, "costs": self.costs_}
-        searcher = self._searcher
-        storage.save(path, about, self.train, searcher.cascade, searcher.codes)
+        storage.save(path, about, self.train, self._searcher.screen, self._searcher.codes)
 
     def search(
         self,
@@ -455,12 +452,11 @@ def load_index(
     ...     load_index(f"{folder}/saved").search(np.eye(4), k=1)[1].ravel()
     array([0, 1, 2, 3])
     """
-    about, train, cascade, codes = storage.load(path, mmap, verify)
+    about, train, screen, codes = storage.load(path, mmap, verify)
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
-    index.train, n_threads = train, thread_count(n_jobs)
-    form = FORMS.get(index.screen)
-    index._searcher = Searcher(train, kernel_metric(index.metric), cascade, n_threads, codes, form)
+    index.train, metric = train, kernel_metric(index.metric)
+    index._searcher = Searcher(train, metric, screen, thread_count(n_jobs), codes)
     index.stats_ = index._choice()
     return index
 

@@ -8,6 +8,7 @@ from fastknn import _core
 from fastknn._checks import as_matrix, as_out, check_width, metric_name
 from fastknn._plan import Part, plan, steps_by_block
 from fastknn._threads import for_each, thread_count
+from fastknn.direct import DIFFERENCES
 from fastknn.searcher import Searcher
 
 __all__ = ["pairwise_distances"]
@@ -72,7 +73,7 @@ def pairwise_distances(
     n_threads = thread_count(n_jobs)
     queries = queries.astype(common, copy=False)
     train = train.astype(common, copy=False)
-    panels = Searcher(train, metric, None, n_threads, form="differences").panels
+    panels = Searcher(train, metric, DIFFERENCES, n_threads).panels
     parts, _ = plan(len(queries), panels, n_threads, train.shape[1])
     steps = steps_by_block(parts)
 

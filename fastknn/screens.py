@@ -35,6 +35,7 @@ import numpy as np
 
 from fastknn import _core
 from fastknn._threads import for_each
+from fastknn.direct import Direct, direct_screen, exactly
 
 # Elements of rows that are contracted at a time: bounds the memory that it takes.
 BLOCK_ELEMENTS = 1 << 22
@@ -404,6 +405,33 @@ class Cascade:
         """Bytes of a row's code, by stage. Later stages read rows one by one: whole vectors."""
         first, *later = self.contraction.widths
         return [first, *(width + -width % CODE_VECTOR for width in later)]
+
+    def panels(self, train: np.ndarray, metric: str, codes: "list[_core.CodeRows]") -> _core.Panels:
+        """The codes of the first stage, laid out for it."""
+        first = codes[0]
+        return _core.Panels(first.codes, metric, first.scale, first.error)
+
+    def simpler(self, train: np.ndarray, metric: str) -> Direct:
+        """What takes over where the cascade does not pay."""
+        return direct_screen(train, metric)
+
+    def code(
+        self, queries: np.ndarray, train: np.ndarray, metric: str, codes: "list[_core.CodeRows]"
+    ) -> dict:
+        """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
+        (first, scale, error), *later = self.encode(queries)
+        stages = [
+            (rows, _core.CodeRows(coded[0], metric, coded[1], coded[2]))
+            for rows, coded in zip(codes[1:], later, strict=True)
+        ]
+        return {
+            "codes": first,
+            "errors": error,
+            "scale": scale,
+            "stages": stages,
+            "train": train,
+            "exact": exactly(queries, train),
+        }
 
     def code_rows(self, rows: np.ndarray, n_threads: int) -> list["_core.CodeRows"]:
         """The codes of all training rows, by stage."""

@@ -1,4 +1,4 @@
-"""Rows made ready for one cascade, and the choice among cascades by measurement."""
+"""Rows made ready for one screen, and the choice among screens by measurement."""
 
 import os
 import threading
@@ -9,6 +9,7 @@ import numpy as np
 
 from fastknn import _core
 from fastknn._threads import for_each, thread_count
+from fastknn.direct import Direct, direct_screen
 from fastknn.screens import Cascade, candidates, code_for_all
 
 # The sample on which cascades are tried.
@@ -19,51 +20,36 @@ FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
 SMALL_ELEMENTS = 1 << 19
 # Rows for each neighbour wanted, below which no screen pays: it keeps all the first ones.
 ROWS_PER_NEIGHBOR = 16
-# Rows whose mean the expanded screen is centred on.
-MIDDLE_ROWS = 256
 # Bytes of rows that are packed at a time where only a few queries ask.
 CHUNK_BYTES = 64 << 20
 
 
 class Searcher:
-    """Training rows packed for one cascade; with none, for the direct screen.
+    """Training rows packed for one screen.
 
     Parameters
     ----------
     train : ndarray (n_rows, width) of uint8, float32 or float64
     metric : "l1" or "l2"
-    cascade : Cascade or None
+    screen : Direct or Cascade
+        What `direct.py` says of both.
     n_threads : int
     codes : list of CodeRows, optional
         The codes of the training rows, where they are known.
-    form : {"rows", "expanded", "differences"}, optional
-        Without a cascade, how the rows are compared: each exactly from where it lies, with
-        nothing packed; packed in float32, by expanded squares, one operation an element (floats
-        under L2 only, and the default for them); packed in their own type, by differences,
-        three operations an element (bytes: exact integers).
     """
 
     def __init__(
         self,
         train: np.ndarray,
         metric: str,
-        cascade: Cascade | None,
+        screen: Direct | Cascade,
         n_threads: int,
         codes: "list[_core.CodeRows] | None" = None,
-        form: str | None = None,
     ) -> None:
-        self.train, self.metric, self.cascade = train, metric, cascade
+        self.train, self.metric, self.screen = train, metric, screen
         self.n_threads, self._simpler = n_threads, None
-        self.codes = []
-        may_expand = metric == "l2" and train.dtype.kind == "f"
-        self.form = form or ("expanded" if may_expand else "differences")
-        if cascade is None:
-            centre = _middle(train) if self.form == "expanded" else None
-            self.panels = _core.Panels(train, metric, centre=centre, packed=self.form != "rows")
-        else:
-            self.codes = cascade.code_rows(train, n_threads) if codes is None else codes
-            first = self.codes[0]
-            self.panels = _core.Panels(first.codes, metric, first.scale, first.error)
+        self.codes = screen.code_rows(train, n_threads) if codes is None else codes
+        self.panels = screen.panels(train, metric, self.codes)
         step = max(1, 4_000_000 // (self.panels.width * self.panels.panel_rows))
         panels = range(0, self.panels.n_panels, step)
         for_each(
@@ -74,15 +60,7 @@ class Searcher:
 
     def __reduce__(self) -> tuple:
         # Panels are laid out for this processor: they are packed again where they arrive.
-        arguments = self.train, self.metric, self.cascade, thread_count(None), self.codes
-        return Searcher, (*arguments, self.form)
-
-    @property
-    def name(self) -> str:
-        """Its screens, in words."""
-        if self.cascade is not None:
-            return self.cascade.name
-        return "none" if self.form == "rows" else "direct"
+        return Searcher, (self.train, self.metric, self.screen, thread_count(None), self.codes)
 
     @property
     def nbytes(self) -> int:
@@ -93,31 +71,25 @@ class Searcher:
     @property
     def panels_together(self) -> int:
         """Panels that one thread should have: where they end, a panel of any kind may begin."""
-        if self.cascade is None:
-            return 1
-        return max(1, _core.MOST_PANEL_ROWS // self.panels.panel_rows)
+        return max(1, _core.MOST_PANEL_ROWS // self.panels.panel_rows) if self.codes else 1
 
     @property
     def may_give_up(self) -> bool:
         """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
-        simplest = self.cascade is None and self.form != "expanded"
-        return not simplest and not _on_disk(self.train)
+        return self.screen.simpler(self.train, self.metric) is not None and not _on_disk(self.train)
 
     def simpler(self) -> "Searcher":
-        """The same rows for the next simpler screen: packed when first asked for, and kept.
-
-        After a cascade that is the direct screen; after its expanded form, its differences.
-        """
+        """The same rows for the next simpler screen: packed when first asked for, and kept."""
         with _fallback.lock:
             if self._simpler is None:
-                form = "differences" if self.cascade is None else None
-                self._simpler = Searcher(self.train, self.metric, None, self.n_threads, form=form)
+                screen = self.screen.simpler(self.train, self.metric)
+                self._simpler = Searcher(self.train, self.metric, screen, self.n_threads)
             return self._simpler
 
     def suited(self, k: int) -> "Searcher":
         """Who should search for k neighbours: this one, or the direct one for very many."""
         many = k * ROWS_PER_NEIGHBOR > len(self.train)
-        return self.simpler() if many and self.cascade is not None and self.may_give_up else self
+        return self.simpler() if many and self.codes and self.may_give_up else self
 
     def search(
         self,
@@ -155,9 +127,7 @@ class Searcher:
         Only the new rows are coded: errors are measured, so bounds hold for rows that the
         contraction was not made for.
         """
-        if self.cascade is None:
-            return Searcher(train, self.metric, None, n_threads, form=self.form)
-        added = self.cascade.code_rows(train[len(self.train) :], n_threads)
+        added = self.screen.code_rows(train[len(self.train) :], n_threads)
         codes = [
             _core.CodeRows(
                 np.concatenate([old.codes, new.codes]),
@@ -167,7 +137,7 @@ class Searcher:
             )
             for old, new in zip(self.codes, added, strict=True)
         ]
-        return Searcher(train, self.metric, self.cascade, n_threads, codes)
+        return Searcher(train, self.metric, self.screen, n_threads, codes)
 
     def subset(self, train: np.ndarray, rows: np.ndarray, n_threads: int) -> "Searcher":
         """The same over some of the rows, which are `train`; their codes are taken as they are."""
@@ -175,7 +145,7 @@ class Searcher:
             _core.CodeRows(old.codes[rows], self.metric, old.scale[rows], old.error[rows])
             for old in self.codes
         ]
-        return Searcher(train, self.metric, self.cascade, n_threads, codes or None, self.form)
+        return Searcher(train, self.metric, self.screen, n_threads, codes)
 
     def block(
         self,
@@ -202,35 +172,7 @@ class Searcher:
 
     def code(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
-        if self.cascade is None and self.form == "differences":
-            codes, exact, errors = encode_directly(queries, self.train.dtype, self.metric)
-            train = None if exact is None else self.train
-            return {"codes": codes, "errors": errors, "train": train, "exact": exact}
-        bytes_only = queries.dtype == self.train.dtype == np.uint8
-        exact = np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
-        if self.cascade is None:
-            return {"codes": exact, "train": self.train, "exact": exact}
-        (codes, scale, error), *later = self.cascade.encode(queries)
-        stages = [
-            (train, _core.CodeRows(coded[0], self.metric, coded[1], coded[2]))
-            for train, coded in zip(self.codes[1:], later, strict=True)
-        ]
-        return {
-            "codes": codes,
-            "errors": error,
-            "scale": scale,
-            "stages": stages,
-            "train": self.train,
-            "exact": exact,
-        }
-
-
-def _middle(train: np.ndarray) -> np.ndarray:
-    """A point amid the rows, about which their squares stay small; of no weight otherwise."""
-    some = train[:: max(1, len(train) // MIDDLE_ROWS)]
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = some.mean(axis=0, dtype=np.float64)
-    return mean if np.isfinite(mean).all() else np.zeros(train.shape[1])
+        return self.screen.code(queries, self.train, self.metric, self.codes)
 
 
 class _Fallback:
@@ -254,61 +196,32 @@ def _on_disk(array: np.ndarray) -> bool:
     return False
 
 
-def encode_directly(
-    queries: np.ndarray, dtype: np.dtype, metric: str
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Queries as the direct screen compares them, as the refine does, and how far apart they are.
-
-    Queries of another type than the training rows are rounded to it. That moves a query by
-    e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
-    stays a bound: see `set_threshold` in `_blocks/bounds.pxi`. Bytes against bytes need no refine.
-    """
-    if queries.dtype == dtype:
-        codes = np.ascontiguousarray(queries)
-        return codes, None if dtype == np.uint8 else codes.astype(np.float64, copy=False), None
-    exact = np.ascontiguousarray(queries, np.float64)
-    if dtype == np.uint8:
-        codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
-    else:
-        largest = np.finfo(dtype).max
-        codes = np.clip(exact, -largest, largest).astype(dtype)
-    difference = np.abs(exact - codes)
-    if not difference.any():
-        return codes, None if dtype == np.uint8 else exact, None
-    with np.errstate(over="ignore"):
-        # Scaled, so that neither huge nor tiny differences leave the range when squared.
-        largest = np.maximum(difference.max(axis=1), np.finfo(np.float64).tiny)
-        scaled = difference / largest[:, None]
-        error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
-        # Higham's bound for the sum, and a few roundings before and after it: always upwards.
-        error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)
-    return codes, exact, np.nextafter(error, np.inf)
-
-
 # --- The choice -------------------------------------------------------------------------------
 
 
-def choose_cascade(
+def choose_screen(
     train: np.ndarray, metric: str, screen: str, n_threads: int, seed: int = 0
-) -> tuple[Cascade | None, dict[str, float]]:
-    """The quickest cascade of the kind that `screen` names, and what each was seen to cost.
+) -> tuple[Direct | Cascade, dict[str, float]]:
+    """The quickest screen of the kind that `screen` names, and what each was seen to cost.
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
     k-th distance among *all* rows, so that the share of survivors is that of a whole search.
     Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`).
     """
     if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
-        return None, {}
+        return direct_screen(train, metric, screen), {}
     generator = np.random.default_rng(seed)
     queries = np.ascontiguousarray(train[_places(generator, train, TRIED_QUERIES)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
     caps = _kth_distances(queries, train, metric, min(TRIED_K, len(train)), n_threads)
     cascades = list(candidates(train, metric, screen))
-    searchers = [Searcher(rows, metric, None, n_threads)] + [
+    searchers = [Searcher(rows, metric, direct_screen(rows, metric), n_threads)] + [
         Searcher(rows, metric, cascade, n_threads, codes)
         for cascade, codes in zip(cascades, code_for_all(cascades, rows, n_threads), strict=True)
     ]
-    trials = {searcher.name: _Trial(searcher, queries, caps, len(train)) for searcher in searchers}
+    trials = {
+        searcher.screen.name: _Trial(searcher, queries, caps, len(train)) for searcher in searchers
+    }
     for trial in trials.values():
         trial.run(FIRST_TRIES)
     # Those near the best take turns: the machine may have been busy with something else before.
@@ -320,7 +233,7 @@ def choose_cascade(
     costs = {name: trial.cost for name, trial in trials.items()}
     if screen != "auto" and len(trials) > 1:
         del trials["direct"]
-    return min(trials.values(), key=lambda trial: trial.cost).searcher.cascade, costs
+    return min(trials.values(), key=lambda trial: trial.cost).searcher.screen, costs
 
 
 def _places(generator: np.random.Generator, train: np.ndarray, count: int) -> np.ndarray:
@@ -334,7 +247,8 @@ def _kth_distances(
     best = np.full((len(queries), k), np.inf)
     step = max(k, CHUNK_BYTES // (train.shape[1] * train.itemsize))
     for start in range(0, len(train), step):
-        searcher = Searcher(train[start : start + step], metric, None, n_threads)
+        some = train[start : start + step]
+        searcher = Searcher(some, metric, direct_screen(some, metric), n_threads)
         few = min(k, len(searcher.train))
         distances, indices = np.empty((len(queries), few)), np.empty((len(queries), few), np.int64)
 

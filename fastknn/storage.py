@@ -22,6 +22,7 @@ import numpy as np
 
 from fastknn import _core
 from fastknn.cosine import kernel_metric
+from fastknn.direct import Direct, direct_screen
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
 
 FORMAT = "fastknn index"
@@ -36,7 +37,7 @@ def save(
     path: str | os.PathLike[str],
     description: dict,
     train: np.ndarray,
-    cascade: Cascade | None,
+    screen: Direct | Cascade,
     codes: "list[_core.CodeRows]",
 ) -> None:
     """Write an index to a new folder, whole or not at all."""
@@ -45,10 +46,11 @@ def save(
         raise FileExistsError(f"path must not exist yet, and {target} does")
     arrays: Arrays = {"train": train}
     description = {"format": FORMAT, "version": VERSION, **description}
-    description["cascade"] = None if cascade is None else _take_apart(cascade, arrays)
-    for stage, coded in enumerate(codes):
-        arrays[f"codes{stage}"] = coded.codes
-        arrays[f"scale{stage}"], arrays[f"error{stage}"] = coded.scale, coded.error
+    coded = isinstance(screen, Cascade)
+    description["cascade"] = _take_apart(screen, arrays) if coded else None
+    for stage, rows in enumerate(codes):
+        arrays[f"codes{stage}"] = rows.codes
+        arrays[f"scale{stage}"], arrays[f"error{stage}"] = rows.scale, rows.error
     description["stages"] = len(codes)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -67,7 +69,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
-    """Read what `save` wrote: (description, train, cascade, codes)."""
+    """Read what `save` wrote: (description, train, screen, codes)."""
     folder = Path(path).expanduser()
     try:
         sealed = json.loads((folder / DESCRIPTION).read_text())
@@ -92,16 +94,18 @@ def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
     for name, about in description["arrays"].items():
         on_disk = mmap and name == "train"
         arrays[name] = _read_array(folder / f"{name}.npy", about, on_disk, verify)
-    metric, cascade = kernel_metric(description["metric"]), None
-    if description["cascade"] is not None:
-        cascade = _put_together(description["cascade"], arrays)
+    metric = kernel_metric(description["metric"])
+    if description["cascade"] is None:
+        screen = direct_screen(arrays["train"], metric, description["screen"])
+    else:
+        screen = _put_together(description["cascade"], arrays)
     codes = [
         _core.CodeRows(
             arrays[f"codes{stage}"], metric, arrays[f"scale{stage}"], arrays[f"error{stage}"]
         )
         for stage in range(description["stages"])
     ]
-    return description, arrays["train"], cascade, codes
+    return description, arrays["train"], screen, codes
 
 
 def _write_array(file: Path, array: np.ndarray) -> dict:

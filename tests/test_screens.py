@@ -338,7 +338,7 @@ def test_a_wrong_bound_would_be_seen(monkeypatch):
     """Without its error, a screen misses neighbours: the comparisons above have teeth."""
     data, queries = structured(np.float32, 3000, 40), structured(np.float32, 300, 40, seed=5)
     index = Index(data, "l2", screen="rounded")
-    cascade, (rows,) = index._searcher.cascade, index._searcher.codes
+    cascade, (rows,) = index._searcher.screen, index._searcher.codes
     without = _core.CodeRows(rows.codes, "l2", rows.scale, np.zeros(len(data), np.float32))
     monkeypatch.setattr(screens, "_rounded_up", lambda error, values: error * 0)
     index._searcher = searcher.Searcher(data, "l2", cascade, 1, [without])
@@ -474,7 +474,7 @@ def test_a_useless_screen_gives_way_to_the_direct_one(dtype, metric, n_queries, 
         queries = structured(dtype, n_queries, 40, seed=5)
         queries = queries + moved if moved else queries
         index, seen = Index(data, metric, screen="direct"), []
-        index._searcher = searcher.Searcher(data, metric, useless.cascade, 2, codes)
+        index._searcher = searcher.Searcher(data, metric, useless.screen, 2, codes)
 
         class Seen:
             def update(self, n, seen=seen):

@@ -1,0 +1,106 @@
+"""Screens that compare the rows themselves; those that compare codes of them are in `screens.py`.
+
+A `Searcher` asks the same of both kinds:
+
+    name                                 in words
+    code_rows(train, n_threads)          codes of the rows, by stage; here none
+    panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
+    code(queries, train, metric, codes)  queries as arguments of `_core.QueryBlock`
+    simpler(train, metric)               what takes over where this one does not pay, or None
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastknn import _core
+
+# Rows whose mean the expanded screen is centred on.
+MIDDLE_ROWS = 256
+
+
+class Direct(NamedTuple):
+    """How rows are compared that are not coded."""
+
+    name: str
+    packed: bool  # or each from where it lies
+    centred: bool = False  # by expanded squares about a point amid the rows
+    rounds: bool = False  # queries are rounded to the rows' type
+
+    def code_rows(self, train: np.ndarray, n_threads: int) -> "list[_core.CodeRows]":
+        return []
+
+    def panels(self, train: np.ndarray, metric: str, codes: list) -> _core.Panels:
+        centre = _middle(train) if self.centred else None
+        return _core.Panels(train, metric, centre=centre, packed=self.packed)
+
+    def code(self, queries: np.ndarray, train: np.ndarray, metric: str, codes: list) -> dict:
+        if not self.rounds:
+            exact = exactly(queries, train)
+            return {"codes": exact, "train": train, "exact": exact}
+        codes, exact, errors = rounded_to(queries, train.dtype, metric)
+        refined = None if exact is None else train
+        return {"codes": codes, "errors": errors, "train": refined, "exact": exact}
+
+    def simpler(self, train: np.ndarray, metric: str) -> "Direct | None":
+        return DIFFERENCES if self == EXPANDED else None
+
+
+# Each row exactly, and nothing packed: for a few queries.
+ROWS = Direct("none", packed=False)
+# In float32, one operation an element: floats under L2.
+EXPANDED = Direct("direct", packed=True, centred=True)
+# In their own type, three operations an element; bytes: exact integers, two for four elements.
+DIFFERENCES = Direct("direct", packed=True, rounds=True)
+
+
+def direct_screen(train: np.ndarray, metric: str, name: str = "direct") -> Direct:
+    """The screen that "none" or "direct" means for such rows."""
+    if name == "none":
+        return ROWS
+    return EXPANDED if metric == "l2" and train.dtype.kind == "f" else DIFFERENCES
+
+
+def exactly(queries: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Queries as the refine compares them: in float64, but bytes with bytes."""
+    bytes_only = queries.dtype == train.dtype == np.uint8
+    return np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
+
+
+def _middle(train: np.ndarray) -> np.ndarray:
+    """A point amid the rows, about which their squares stay small; of no weight otherwise."""
+    some = train[:: max(1, len(train) // MIDDLE_ROWS)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = some.mean(axis=0, dtype=np.float64)
+    return mean if np.isfinite(mean).all() else np.zeros(train.shape[1])
+
+
+def rounded_to(
+    queries: np.ndarray, dtype: np.dtype, metric: str
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Queries as the direct screen compares them, as the refine does, and how far apart they are.
+
+    Queries of another type than the training rows are rounded to it. That moves a query by
+    e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
+    stays a bound: see `set_threshold` in `_blocks/bounds.pxi`. Bytes against bytes need no refine.
+    """
+    if queries.dtype == dtype:
+        codes = np.ascontiguousarray(queries)
+        return codes, None if dtype == np.uint8 else codes.astype(np.float64, copy=False), None
+    exact = np.ascontiguousarray(queries, np.float64)
+    if dtype == np.uint8:
+        codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+    else:
+        largest = np.finfo(dtype).max
+        codes = np.clip(exact, -largest, largest).astype(dtype)
+    difference = np.abs(exact - codes)
+    if not difference.any():
+        return codes, None if dtype == np.uint8 else exact, None
+    with np.errstate(over="ignore"):
+        # Scaled, so that neither huge nor tiny differences leave the range when squared.
+        largest = np.maximum(difference.max(axis=1), np.finfo(np.float64).tiny)
+        scaled = difference / largest[:, None]
+        error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
+        # Higham's bound for the sum, and a few roundings before and after it: always upwards.
+        error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)
+    return codes, exact, np.nextafter(error, np.inf)
