@@ -1,5 +1,6 @@
 """Arguments: what is accepted, what becomes of it, and the errors that name it."""
 
+from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import numpy as np
@@ -134,3 +135,15 @@ def as_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     if out.strides[1] != out.itemsize and out.shape[1] > 1:
         raise ValueError("out must have consecutive elements in each row (C order)")
     return out
+
+
+def several(values: Sequence, name: str, check: Callable) -> list:
+    """Values, each checked, of an argument that takes one or more."""
+    if isinstance(values, str) or not np.iterable(values):
+        raise TypeError(f"{name} must be a sequence, got {values!r}")
+    values = list(dict.fromkeys(values))
+    if not values:
+        raise ValueError(f"{name} must not be empty")
+    for value in values:
+        check(value)
+    return values

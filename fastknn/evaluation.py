@@ -3,12 +3,13 @@
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
+from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name, several
 from fastknn._files import written_whole
 from fastknn._progress import Told, shown
 from fastknn.graph import knn
@@ -83,13 +84,15 @@ def probe(
     check_width(queries, train.shape[1], "test_features")
     train_labels = _labels(train_labels, "train_labels", len(train))
     test_labels = _labels(test_labels, "test_labels", len(queries))
-    asked = list(dict.fromkeys(as_count(k, "ks") for k in ks))
-    temperatures = [float(one) for one in temperatures]
-    if not asked or not temperatures:
-        raise ValueError("ks and temperatures must not be empty")
-    if not min(temperatures) > 0 or not np.isfinite(temperatures).all():
-        raise ValueError(f"temperatures must be positive, got {temperatures}")
+    asked = several(ks, "ks", lambda k: as_count(k, "ks"))
+    temperatures = [float(one) for one in several(temperatures, "temperatures", _temperature)]
     effective = [min(k, len(train)) for k in asked]
+    numbers, are_numbers = (one.dtype.kind in "biuf" for one in (train_labels, test_labels))
+    if numbers != are_numbers:
+        raise ValueError(
+            f"test_labels must be of a kind with train_labels, {train_labels.dtype}; "
+            f"got {test_labels.dtype}"
+        )
     classes, codes = np.unique(train_labels, return_inverse=True)
     truth = np.searchsorted(classes, test_labels)
     truth[
@@ -120,6 +123,11 @@ def probe(
         "top1": (ranks < 1).mean(axis=2).ravel(),
         "top5": (ranks < 5).mean(axis=2).ravel(),
     }
+
+
+def _temperature(value: float) -> None:
+    if not isinstance(value, Real) or not 0 < value < np.inf:
+        raise ValueError(f"temperatures must be positive, got {value!r}")
 
 
 def _labels(labels, name: str, n_rows: int) -> np.ndarray:

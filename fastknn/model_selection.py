@@ -18,7 +18,7 @@ from sklearn.utils import indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from fastknn._checks import as_count, metric_name
+from fastknn._checks import as_count, metric_name, several
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
 from fastknn.graph import screen_for, without_self
@@ -69,7 +69,8 @@ def cross_validate_k(
     groups : array-like of shape (n_rows,), optional
         For generators that keep groups together.
     scoring : str or callable, default "accuracy"
-        Any of scikit-learn's names or scorers that ask for `predict` or `predict_proba`.
+        Any of scikit-learn's names or scorers that ask for `predict` or `predict_proba`. A
+        regression takes R² where it says accuracy.
     regression : bool, default False
         Whether neighbours' targets are averaged, and not their labels counted.
     n_jobs : int or None, default None
@@ -109,20 +110,21 @@ def cross_validate_k(
     ('l2', 3)
     """
     X, y, groups = indexable(X, y, groups)
-    X = check_array(X, order="C")
+    X = check_array(X, order="C", input_name="X")
     y = np.asarray(y)
     if not regression:
         check_classification_targets(y)
         if y.ndim > 1:
             raise ValueError(f"y must have one label a row, got shape {y.shape}")
     answers = _Means if regression else _Votes
+    scoring = "r2" if regression and scoring == "accuracy" else scoring
     scorer = check_scoring(answers(), scoring=scoring)
     if isinstance(scoring, list | tuple | set | dict):
         raise TypeError(f"scoring must be one name or scorer, got {scoring!r}")
     folds = _folds(check_cv(cv, y, classifier=not regression), X, y, groups)
     ks = _numbers(ks, min((len(train) for train, _ in folds or ()), default=len(X) - 1))
-    metrics = _several(metrics, "metrics", metric_name)
-    weights = _several(weights, "weights", _weighting)
+    metrics = several(metrics, "metrics", metric_name)
+    weights = several(weights, "weights", _weighting)
     grid = list(ParameterGrid({"metric": metrics, "n_neighbors": ks, "weights": weights}))
     scores = np.empty((len(grid), len(X) if folds is None else len(folds)))
     score = _one_by_one(scorer, scoring) if folds is None else scorer
@@ -316,24 +318,12 @@ def _results(grid: list[dict], scores: np.ndarray) -> dict:
 def _numbers(ks: Sequence[int] | None, most: int) -> list[int]:
     if ks is None:
         return [k for k in KS if k <= most]
-    ks = _several(ks, "ks", lambda k: as_count(k, "ks"))
+    ks = several(ks, "ks", lambda k: as_count(k, "ks"))
     if max(ks) > most:
         raise ValueError(
             f"ks must be at most {most}, the training rows of the smallest fold; got {max(ks)}"
         )
     return [int(k) for k in ks]
-
-
-def _several(values: Sequence, name: str, check: Callable) -> list:
-    """Values, each checked, of an argument that takes one or more."""
-    if isinstance(values, str) or not np.iterable(values):
-        raise TypeError(f"{name} must be a sequence, got {values!r}")
-    values = list(dict.fromkeys(values))
-    if not values:
-        raise ValueError(f"{name} must not be empty")
-    for value in values:
-        check(value)
-    return values
 
 
 def _weighting(weights: str) -> None:

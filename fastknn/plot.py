@@ -70,14 +70,16 @@ def accuracy_over_k(
     """
     ax = _axes(ax)
     splits = [results[name] for name in results if name.startswith("split")]
-    curves: dict[tuple[str, str], list[int]] = {}
+    curves: dict[tuple[str, ...], list[int]] = {}
     for place, one in enumerate(results["params"]):
-        if weights in (None, one["weights"]):
-            curves.setdefault((one["metric"], one["weights"]), []).append(place)
+        if weights in (None, one.get("weights")):
+            # A grid search need not have varied both.
+            named = tuple(one[name] for name in ("metric", "weights") if name in one)
+            curves.setdefault(named, []).append(place)
     if not curves:
         raise ValueError(f"weights must be among those of results, got {weights!r}")
-    several = len({weighting for _, weighting in curves}) > 1
-    for number, ((metric, weighting), places) in enumerate(curves.items()):
+    one_weighting = len({named[1:] for named in curves}) == 1
+    for number, (named, places) in enumerate(curves.items()):
         places = sorted(places, key=lambda place: results["params"][place]["n_neighbors"])
         ks = [results["params"][place]["n_neighbors"] for place in places]
         color = f"C{number}"
@@ -91,7 +93,7 @@ def accuracy_over_k(
             capsize=2,
             label="_",
         )
-        label = f"{metric}, {weighting}" if several else metric
+        label = ", ".join(map(str, named[:1] if one_weighting else named)) or "mean"
         ax.plot(ks, results["mean_test_score"][places], color=color, label=label)
     ax.set(xlabel="k", ylabel="score on held-out folds")
     if max(one["n_neighbors"] for one in results["params"]) > 30:
@@ -323,6 +325,9 @@ def confusion(
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
+    n_classes = len(np.union1d(labels, predicted))
+    if names is not None and len(names) != n_classes:
+        raise ValueError(f"names must name {n_classes} classes, got {len(names)}")
     return ConfusionMatrixDisplay.from_predictions(
         labels,
         predicted,

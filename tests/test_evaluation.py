@@ -70,7 +70,12 @@ def test_probe_never_finds_a_class_that_was_not_trained(embeddings):
 @pytest.mark.parametrize(
     ("named", "error", "match"),
     [
-        ({"ks": []}, ValueError, "ks and temperatures must not be empty"),
+        ({"ks": []}, ValueError, "ks must not be empty"),
+        ({"ks": 5}, TypeError, "ks must be a sequence"),
+        ({"temperatures": []}, ValueError, "temperatures must not be empty"),
+        ({"temperatures": 0.07}, TypeError, "temperatures must be a sequence"),
+        ({"temperatures": ["warm"]}, ValueError, "temperatures must be positive"),
+        ({"test_labels": ["a"] * 100}, ValueError, "test_labels must be of a kind with"),
         ({"ks": [0]}, ValueError, "ks must be at least 1"),
         ({"temperatures": [0.0]}, ValueError, "temperatures must be positive"),
         ({"temperatures": [np.nan]}, ValueError, "temperatures must be positive"),

@@ -56,6 +56,11 @@ def test_what_is_not_a_file_is_not_replaced(tmp_path):
 
 
 def test_what_cannot_be_written(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match="there is no folder"),
+        written_whole(tmp_path / "no/x"),
+    ):
+        pass
     check_writable(None, "--output")
     check_writable(tmp_path / "new.txt", "--output")
     with pytest.raises(ValueError, match="--output: there is no folder"):

@@ -240,6 +240,13 @@ def test_bad_arguments(data, named, error, match):
         cross_validate_k(X, y, **named)
 
 
+def test_a_regression_is_judged_by_r2(data):
+    X, _, _ = data
+    ours = cross_validate_k(X, X[:, 0], KS, regression=True)
+    named = cross_validate_k(X, X[:, 0], KS, regression=True, scoring="r2")
+    assert_array_equal(ours["mean_test_score"], named["mean_test_score"])
+
+
 def test_several_labels_a_row(data):
     X, y, _ = data
     with pytest.raises(ValueError, match="y must have one label a row"):

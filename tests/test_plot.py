@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
 
 from fastknn import Index, KNeighborsClassifier, cross_validate_k, knn, plot
 
@@ -49,6 +50,14 @@ def test_accuracy_of_one_weighting(ax, digits):
     labels = [line.get_label() for line in ax.lines if not line.get_label().startswith("_")]
     assert labels == ["l1", "l2"]
     assert ax.get_xscale() == "linear"
+
+
+def test_accuracy_of_a_grid_search(ax, digits):
+    """Which need not have varied the metric, nor the weights."""
+    search = GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [1, 5]}, cv=2).fit(*digits)
+    plot.accuracy_over_k(search.cv_results_, ax=ax)
+    line = next(line for line in ax.lines if line.get_label() == "mean")
+    np.testing.assert_array_equal(line.get_ydata(), search.cv_results_["mean_test_score"])
 
 
 def test_nearest_images(digits):
@@ -98,6 +107,10 @@ def test_decision_regions_side_by_side():
 def test_confusion_and_cost(ax):
     plot.confusion([0, 0, 1, 1], [0, 1, 1, 1], names=["cat", "dog"], ax=ax)
     assert sorted(text.get_text() for text in ax.texts) == ["0%", "100%", "50%", "50%"]
+    with pytest.raises(ValueError, match="names must name 2 classes, got 1"):
+        plot.confusion([0, 1], [1, 1], names=["cat"], ax=ax)
+    with pytest.raises(ValueError, match="seconds must name"):
+        plot.cost_over_n({})
     other = plot.cost_over_n({"a": {10: 1.0, 5: 0.5}, "fastknn": {10: 0.1}})
     np.testing.assert_array_equal(other.lines[0].get_xdata(), [5, 10])
     np.testing.assert_array_equal(other.lines[0].get_ydata(), [500, 1000])
