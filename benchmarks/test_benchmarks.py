@@ -14,13 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contenders import CONTENDERS, Fastknn, build, in_its_form
+from measure import matmul_run, take_turns, timed
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
-from contenders import CONTENDERS, Fastknn, build, in_its_form  # noqa: E402
-from measure import matmul_run, take_turns, timed  # noqa: E402
-
 METRICS = ["l2", "l1"]
 # Queries that each contender gets, so that a round takes seconds; times are per query.
 FEW = {"NumPy reference": 1, "scikit-learn": 500, "faiss": 1000, "scikit-learn-intelex": 1000}

@@ -91,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="show a progress bar (default: if standard error is a terminal)",
     )
+    sets = argparse.ArgumentParser(add_help=False)
+    sets.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
+    sets.add_argument(
+        "--test", metavar="PATH", help="images to test on (default: the test part of --train)"
+    )
     common = argparse.ArgumentParser(add_help=False, parents=[threads])
     common.add_argument(
         "--k", type=_positive, default=5, metavar="K", help="neighbours that vote (default: 5)"
@@ -98,14 +103,10 @@ def _parser() -> argparse.ArgumentParser:
 
     classify = commands.add_parser(
         "classify",
-        parents=[common, bar],
+        parents=[sets, common, bar],
         help="classify an image set with another",
         description=CLASSIFY,
         formatter_class=raw,
-    )
-    classify.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
-    classify.add_argument(
-        "--test", metavar="PATH", help="images to classify (default: the test part of --train)"
     )
     classify.add_argument(
         "--metric", choices=("l1", "l2", "cosine"), default="l2", help="distance (default: l2)"
@@ -123,14 +124,10 @@ def _parser() -> argparse.ArgumentParser:
 
     tune = commands.add_parser(
         "tune",
-        parents=[threads, bar],
+        parents=[sets, threads, bar],
         help="choose k, metric and weights on held-out folds, then test once",
         description=TUNE,
         formatter_class=raw,
-    )
-    tune.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
-    tune.add_argument(
-        "--test", metavar="PATH", help="images to test on (default: the test part of --train)"
     )
     tune.add_argument(
         "--ks",

@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, points
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,20 +14,6 @@ from numpy.testing import assert_array_equal
 from fastknn import _plan as room
 from fastknn import pairwise_distances
 from fastknn.reference import reference_pairwise
-
-DTYPES = [np.uint8, np.float32, np.float64]
-METRICS = ["l1", "l2"]
-SIZES = sorted({max(1, size + by) for size in (1, 4, 6, 8, 12, 16, 32, 64) for by in (-1, 0, 1)})
-
-both_metrics = pytest.mark.parametrize("metric", METRICS)
-all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-
-
-def points(dtype, n, width, seed=0):
-    random = np.random.default_rng(seed)
-    if np.dtype(dtype) == np.uint8:
-        return random.integers(0, 256, (n, width), np.uint8)
-    return random.normal(size=(n, width)).astype(dtype)
 
 
 def error_bound(dtype, width, metric):

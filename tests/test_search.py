@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from cases import DTYPES, METRICS, SIZES, all_dtypes, assert_same, both_metrics, grid, points
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -18,32 +19,6 @@ from fastknn import Index, cpu_level, knn
 from fastknn import _plan as room
 from fastknn.direct import rounded_to
 from fastknn.reference import reference_distances, reference_knn, reference_topk
-
-DTYPES = [np.uint8, np.float32, np.float64]
-METRICS = ["l1", "l2"]
-# Around every number of queries in a tile, rows in a panel and elements in a group.
-SIZES = sorted({max(1, size + by) for size in (1, 4, 6, 8, 12, 16, 32, 64) for by in (-1, 0, 1)})
-
-both_metrics = pytest.mark.parametrize("metric", METRICS)
-all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-
-
-def points(dtype, n, width, seed=0):
-    random = np.random.default_rng(seed)
-    if np.dtype(dtype) == np.uint8:
-        return random.integers(0, 256, (n, width), np.uint8)
-    return random.normal(size=(n, width)).astype(dtype)
-
-
-def grid(dtype, n, width, seed=0, values=(0, 1, 2)):
-    """Few values: most distances are equal to some other."""
-    return np.random.default_rng(seed).choice(np.array(values, dtype), (n, width))
-
-
-def assert_same(found, expected):
-    for fast, slow in zip(found, expected, strict=True):
-        assert_array_equal(fast, slow, strict=True)
-        assert fast.tobytes() == slow.tobytes()
 
 
 def assert_right(queries, train, k, metric, **kwargs):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from cases import all_dtypes, assert_same, both_metrics, grid, points
 
 import fastknn
 from fastknn import Index, pairwise_distances
@@ -19,27 +19,7 @@ from fastknn import _plan as room
 from fastknn._threads import for_each, thread_count
 from fastknn.reference import reference_knn
 
-DTYPES = [np.uint8, np.float32, np.float64]
-METRICS = ["l1", "l2"]
 JOBS = [1, 2, 3, 8]
-
-both_metrics = pytest.mark.parametrize("metric", METRICS)
-all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-
-
-def points(dtype, n, width, seed=0, ties=False):
-    random = np.random.default_rng(seed)
-    if ties:
-        return random.integers(0, 3, (n, width)).astype(dtype)
-    if dtype == np.uint8:
-        return random.integers(0, 256, (n, width), np.uint8)
-    return random.normal(size=(n, width)).astype(dtype)
-
-
-def assert_same(found, expected):
-    for fast, slow in zip(found, expected, strict=True):
-        assert_array_equal(fast, slow, strict=True)
-        assert fast.tobytes() == slow.tobytes()
 
 
 @pytest.fixture
@@ -63,14 +43,14 @@ PLANS = {
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-@pytest.mark.parametrize("ties", [False, True])
-def test_plans_agree_to_the_bit(monkeypatch, eager_threads, dtype, metric, plan, ties):
+@pytest.mark.parametrize("made", [points, grid])
+def test_plans_agree_to_the_bit(monkeypatch, eager_threads, dtype, metric, plan, made):
     for name, value in plan.items():
         monkeypatch.setattr(room, name, value)
-    train = points(dtype, 150, 7, 1, ties)
+    train = made(dtype, 150, 7, 1)
     index = Index(train, metric)
     for n_queries in (1, 2, 13, 110):
-        queries = points(dtype, n_queries, 7, 2, ties)
+        queries = made(dtype, n_queries, 7, 2)
         for k in (1, 6, 30, 150):  # 30 rows, and all, are more than a split has
             expected = reference_knn(queries, train, k, metric)
             for n_jobs in JOBS:
@@ -81,7 +61,7 @@ def test_plans_agree_to_the_bit(monkeypatch, eager_threads, dtype, metric, plan,
 @all_dtypes
 def test_rounded_queries_on_every_plan(monkeypatch, eager_threads, dtype, metric):
     """Queries of another type carry an error each, which must follow them into their block."""
-    train = points(dtype, 150, 7, 1, ties=True)
+    train = grid(dtype, 150, 7, 1)
     queries = np.random.default_rng(2).uniform(-1, 4, (40, 7))
     queries[::3] = np.rint(queries[::3])
     expected = reference_knn(queries, train, 6, metric)
@@ -130,10 +110,10 @@ def test_batches_agree_to_the_bit(dtype, metric):
 @all_dtypes
 def test_work_enough_for_threads(dtype, metric):
     """Nothing patched: more pairs than a single thread is left alone with."""
-    train = points(dtype, 20_000, 16, 1, ties=True)
+    train = grid(dtype, 20_000, 16, 1)
     index = Index(train, metric, n_jobs=1)
     for n_queries in (3, 450):
-        queries = points(dtype, n_queries, 16, 2, ties=True)
+        queries = grid(dtype, n_queries, 16, 2)
         assert n_queries < 14 or n_queries * train.size > room.THREAD_BYTES
         expected = reference_knn(queries, train, 10, metric)
         for n_jobs in (*JOBS, None, -1, -2):
@@ -199,13 +179,13 @@ def test_n_jobs_is_obeyed(eager_threads, monkeypatch):
 @both_metrics
 @all_dtypes
 def test_many_callers_at_once(eager_threads, dtype, metric):
-    train = points(dtype, 200, 9, 1, ties=True)
+    train = grid(dtype, 200, 9, 1)
     index = Index(train, metric)
     barrier, failures = threading.Barrier(8), []
 
     def call(caller):
         try:
-            queries = points(dtype, 3 + 4 * caller, 9, caller, ties=True)
+            queries = grid(dtype, 3 + 4 * caller, 9, caller)
             k, n_jobs = 1 + 5 * caller, 1 + caller % 3
             expected = reference_knn(queries, train, k, metric)
             barrier.wait(60)

@@ -1,0 +1,33 @@
+"""Shapes, types and data that several tests go through."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+DTYPES = [np.uint8, np.float32, np.float64]
+METRICS = ["l1", "l2"]
+# Around every number of queries in a tile, rows in a panel and elements in a group.
+SIZES = sorted({max(1, size + by) for size in (1, 4, 6, 8, 12, 16, 32, 64) for by in (-1, 0, 1)})
+
+both_metrics = pytest.mark.parametrize("metric", METRICS)
+all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def points(dtype, n, width, seed=0):
+    """Random bytes, or normal floats."""
+    random = np.random.default_rng(seed)
+    if np.dtype(dtype) == np.uint8:
+        return random.integers(0, 256, (n, width), np.uint8)
+    return random.normal(size=(n, width)).astype(dtype)
+
+
+def grid(dtype, n, width, seed=0, values=(0, 1, 2)):
+    """Few values: most distances are equal to some other."""
+    return np.random.default_rng(seed).choice(np.array(values, dtype), (n, width))
+
+
+def assert_same(found, expected):
+    """Two pairs of distances and indices, equal to the bit."""
+    for fast, slow in zip(found, expected, strict=True):
+        assert_array_equal(fast, slow, strict=True)
+        assert fast.tobytes() == slow.tobytes()
