@@ -238,7 +238,7 @@ def _classify(options: argparse.Namespace) -> None:
     print(f"test      {len(test.images):,} images")
 
     started = time.perf_counter()
-    index = Index(train.images, options.metric, n_jobs=options.n_jobs)
+    index = Index(train.images, options.metric, k=options.k, n_jobs=options.n_jobs)
     print(f"index     {index!r}, built in {time.perf_counter() - started:.2f} s", flush=True)
 
     started = time.perf_counter()

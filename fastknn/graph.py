@@ -24,7 +24,7 @@ def knn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the exact k nearest training rows of each query, in one call.
 
-    The same as ``Index(train, metric).search(queries, k)``, which see; for fewer queries than
+    The same as ``Index(train, metric, k=k).search(queries, k)``, which see; for fewer queries than
     pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
     none. Choosing pays from about 9,000 for 50,000 rows of 3,072 bytes, and 1,100 for 200,000
     rows of 128 floats under L2, on two threads.
@@ -64,7 +64,8 @@ def knn(
     """
     train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
     screen = screen_for(len(queries), train, metric_name(metric), thread_count(n_jobs))
-    index = Index(train, metric, screen=screen, n_jobs=n_jobs)
+    k = as_k(k, len(train))
+    index = Index(train, metric, screen=screen, k=k, n_jobs=n_jobs)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core, storage
-from fastknn._checks import as_k, as_matrix, check_width, metric_name
+from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
 from fastknn._core import cpu_level
 from fastknn._plan import Part, plan, steps_by_block
 from fastknn._progress import shown
@@ -47,6 +47,9 @@ class Index:
         "projected" their projections (L2) or sums over groups of correlated features (L1),
         rounded to bytes, in one or more stages; both fall back to "direct" where the data leave
         nothing to gain or are too wide. "auto" takes what is quickest on a sample of the rows.
+    k : int, default 10
+        Neighbours that searches will mostly want: what "auto" takes is the quickest for so many.
+        Any number may be searched for.
     n_jobs : int or None, default None
         Threads used to build the index; None means every core.
     check_finite : bool, default True
@@ -103,18 +106,20 @@ class Index:
         metric: str = "l2",
         *,
         screen: str = "auto",
+        k: int = 10,
         n_jobs: int | None = None,
         check_finite: bool = True,
     ) -> None:
         _check_screen(screen)
+        k = as_count(k, "k")
         self.metric = metric_name(metric)
         train = as_matrix(train, "train", check_finite)
-        self._build(self._searchable(train), screen, thread_count(n_jobs))
+        self._build(self._searchable(train), screen, k, thread_count(n_jobs))
 
-    def _build(self, train: np.ndarray, screen: str, n_threads: int) -> None:
+    def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int) -> None:
         self.train, self.screen = train, screen
         metric = kernel_metric(self.metric)
-        chosen, self.costs_ = choose_screen(train, metric, screen, n_threads)
+        chosen, self.costs_ = choose_screen(train, metric, screen, n_threads, k)
         self._searcher = Searcher(train, metric, chosen, n_threads)
         self.stats_ = self._choice()
 
@@ -122,14 +127,15 @@ class Index:
         """Rows as they are compared."""
         return directions(rows, queries) if self.metric == "cosine" else rows
 
-    def with_screen(self, screen: str, *, n_jobs: int | None = None) -> "Index":
+    def with_screen(self, screen: str, *, k: int = 10, n_jobs: int | None = None) -> "Index":
         """An index of the same rows, which are shared, with another screen.
 
         Parameters
         ----------
         screen : str
-            As for the constructor.
+        k : int, default 10
         n_jobs : int or None, default None
+            All as for the constructor.
 
         Returns
         -------
@@ -150,7 +156,7 @@ class Index:
         _check_screen(screen)
         other = Index.__new__(Index)
         other.metric = self.metric
-        other._build(self.train, screen, thread_count(n_jobs))
+        other._build(self.train, screen, as_count(k, "k"), thread_count(n_jobs))
         return other
 
     def subset(self, rows, *, n_jobs: int | None = None) -> "Index":

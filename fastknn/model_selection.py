@@ -135,7 +135,7 @@ def cross_validate_k(
         for metric in metrics:
             own = [place for place, candidate in enumerate(grid) if candidate["metric"] == metric]
             screen = screen_for(n_queries, X, metric_name(metric), thread_count(n_jobs))
-            index = Index(X, metric, screen=screen, n_jobs=n_jobs)
+            index = Index(X, metric, screen=screen, k=max(ks), n_jobs=n_jobs)
             for columns, rows, answer in _answered(index, X, y, folds, held, options):
                 for place in own:
                     answer.asked = grid[place]

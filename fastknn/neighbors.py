@@ -72,7 +72,7 @@ class PatientIndex:
         threads = thread_count(n_jobs)
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
         if PATIENCE.index(screen) > PATIENCE.index(index.screen):
-            index = self.index = index.with_screen(screen, n_jobs=n_jobs)
+            index = self.index = index.with_screen(screen, k=k, n_jobs=n_jobs)
         return index.search(X, k, n_jobs=n_jobs, check_finite=False)
 
     def append(self, X: np.ndarray) -> None:

@@ -12,8 +12,10 @@ from fastknn._threads import for_each, thread_count
 from fastknn.direct import Direct, direct_screen
 from fastknn.screens import Cascade, candidates, code_for_all
 
-# The sample on which cascades are tried.
-TRIED_ROWS, TRIED_QUERIES, TRIED_K = 8192, 256, 10
+# The sample on which cascades are tried, and the numbers of neighbours for which they are. Many
+# neighbours take longer, and of fewer queries say as much: so many for all queries together.
+TRIED_ROWS, TRIED_QUERIES, LEAST_TRIED_QUERIES = 8192, 256, 64
+LEAST_TRIED_K, MOST_TRIED_K, TRIED_NEIGHBORS = 10, 256, 12_800
 # Tries of each, and then of those whose cost is this near to the best.
 FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
 # Training sets of fewer elements are searched directly: a query takes some ten microseconds.
@@ -200,9 +202,9 @@ def _on_disk(array: np.ndarray) -> bool:
 
 
 def choose_screen(
-    train: np.ndarray, metric: str, screen: str, n_threads: int, seed: int = 0
+    train: np.ndarray, metric: str, screen: str, n_threads: int, k: int, seed: int = 0
 ) -> tuple[Direct | Cascade, dict[str, float]]:
-    """The quickest screen of the kind that `screen` names, and what each was seen to cost.
+    """The quickest screen of the kind that `screen` names for k neighbours, and what each cost.
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
     k-th distance among *all* rows, so that the share of survivors is that of a whole search.
@@ -211,17 +213,17 @@ def choose_screen(
     if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
         return direct_screen(train, metric, screen), {}
     generator = np.random.default_rng(seed)
-    queries = np.ascontiguousarray(train[_places(generator, train, TRIED_QUERIES)])
+    k = min(max(k, LEAST_TRIED_K), MOST_TRIED_K, len(train))
+    n_queries = min(TRIED_QUERIES, max(LEAST_TRIED_QUERIES, TRIED_NEIGHBORS // k))
+    queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
-    caps = _kth_distances(queries, train, metric, min(TRIED_K, len(train)), n_threads)
+    caps = _kth_distances(queries, train, metric, k, n_threads)
     cascades = list(candidates(train, metric, screen))
     searchers = [Searcher(rows, metric, direct_screen(rows, metric), n_threads)] + [
         Searcher(rows, metric, cascade, n_threads, codes)
         for cascade, codes in zip(cascades, code_for_all(cascades, rows, n_threads), strict=True)
     ]
-    trials = {
-        searcher.screen.name: _Trial(searcher, queries, caps, len(train)) for searcher in searchers
-    }
+    trials = {one.screen.name: _Trial(one, queries, caps, k, len(train)) for one in searchers}
     for trial in trials.values():
         trial.run(FIRST_TRIES)
     # Those near the best take turns: the machine may have been busy with something else before.
@@ -272,10 +274,9 @@ class _Trial:
     """
 
     def __init__(
-        self, searcher: Searcher, queries: np.ndarray, caps: np.ndarray, n_rows: int
+        self, searcher: Searcher, queries: np.ndarray, caps: np.ndarray, k: int, n_rows: int
     ) -> None:
         self.searcher, self.queries, self.caps, self.n_rows = searcher, queries, caps, n_rows
-        k = min(TRIED_K, len(searcher.train))
         self.distances = np.empty((len(queries), k))
         self.indices = np.empty((len(queries), k), np.int64)
         # Seconds: the least of all tries.

@@ -442,6 +442,24 @@ def test_auto_says_what_it_chose(monkeypatch):
     assert Index(data, screen="direct").costs_ == {}
 
 
+@pytest.mark.parametrize("k", [1, 100, 5000])
+def test_screens_are_tried_for_the_neighbors_wanted(k, monkeypatch):
+    asked = []
+    trial = searcher._Trial
+
+    def seen(one, queries, caps, k, n_rows):
+        asked.append((len(queries), k))
+        return trial(one, queries, caps, k, n_rows)
+
+    monkeypatch.setattr(searcher, "_Trial", seen)
+    data = structured(np.float32, 3000, 64)
+    index = Index(data, k=k)
+    assert set(asked) == {{1: (256, 10), 100: (128, 100), 5000: (64, 256)}[k]}
+    assert_array_equal(index.search(data[:9], 7)[1], reference_knn(data[:9], data, 7, "l2")[1])
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        Index(data, k=0)
+
+
 def test_useless_screens_are_not_chosen():
     """Every row at the same distance from every query: nothing can be ruled out."""
     data = np.eye(600, dtype=np.float32)
