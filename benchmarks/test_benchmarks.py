@@ -507,7 +507,7 @@ def test_choose_k_cifar10(benchmark, cifar10):
     def searches() -> None:
         """Of all rows among four fifths of them, for each metric; indexes included."""
         for metric in METRICS:
-            Index(X[: len(X) * 4 // 5], metric).search(X, max(KS))
+            Index(X[: len(X) * 4 // 5], metric, k=max(KS)).search(X, max(KS))
 
     runs = {"cross_validate_k": lambda: cross_validate_k(X, y, KS), "two searches": searches}
     medians = take_turns(benchmark, runs, rounds=2)
