@@ -136,7 +136,7 @@ def cross_validate_k(
             own = [place for place, candidate in enumerate(grid) if candidate["metric"] == metric]
             screen = screen_for(n_queries, X, metric_name(metric), thread_count(n_jobs))
             index = Index(X, metric, screen=screen, k=max(ks), n_jobs=n_jobs)
-            for columns, rows, answer in _answered(index, X, y, folds, held, options):
+            for columns, rows, answer in _answered(index, X, y, folds, max(ks), held, options):
                 for place in own:
                     answer.asked = grid[place]
                     scores[place, columns] = score(answer, X[rows], y[rows])
@@ -157,19 +157,21 @@ def _folds(cv, X: np.ndarray, y: np.ndarray, groups) -> list | None:
     return folds
 
 
-def _answered(index: Index, X, y, folds: list | None, held: Callable, options: dict) -> Iterator:
+def _answered(
+    index: Index, X, y, folds: list | None, k: int, held: Callable, options: dict
+) -> Iterator:
     """Held-out rows and who answers for them: (columns of the scores, rows, answer)."""
     if folds is None:
-        for some in _runs(len(X), max(held.keywords["ks"])):
+        for some in _runs(len(X), k + 1):
             answer = held(y, len(X[some]))
-            found = index.search(X[some], answer.most + 1, **options)
+            found = index.search(X[some], k + 1, **options)
             answer.hold(slice(None), *without_self(*found, first=some.start))
             yield some, some, answer
         return
     for fold, (train, test) in enumerate(folds):
         rows, answer = index.subset(train, n_jobs=options["n_jobs"]), held(y[train], len(test))
-        for some in _runs(len(test), answer.most):
-            answer.hold(some, *rows.search(X[test[some]], answer.most, **options))
+        for some in _runs(len(test), k):
+            answer.hold(some, *rows.search(X[test[some]], k, **options))
         yield fold, test, answer
 
 
@@ -316,6 +318,8 @@ def _results(grid: list[dict], scores: np.ndarray) -> dict:
 
 
 def _numbers(ks: Sequence[int] | None, most: int) -> list[int]:
+    if most < 1:
+        raise ValueError("X must have two rows at least: one to learn from, one to hold out")
     if ks is None:
         return [k for k in KS if k <= most]
     ks = several(ks, "ks", lambda k: as_count(k, "ks"))

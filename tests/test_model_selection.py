@@ -123,6 +123,12 @@ def test_neighbors_are_held_in_runs(data, cv, scoring, monkeypatch):
         assert_allclose(found["mean_test_score"], regressed["mean_test_score"], rtol=1e-12)
 
 
+def test_a_single_row(data):
+    X, y, _ = data
+    with pytest.raises(ValueError, match="X must have two rows at least"):
+        cross_validate_k(X[:1], y[:1], cv=LeaveOneOut())
+
+
 def test_folds_given_as_masks(data):
     X, y, _ = data
     third = np.arange(150) % 3 == 0
