@@ -2,11 +2,11 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_writable", "written_whole"]
+__all__ = ["check_ending", "check_writable", "written_whole"]
 
 
 @contextmanager
@@ -54,3 +54,10 @@ def check_writable(path: str | os.PathLike[str] | None, name: str) -> None:
         raise ValueError(f"{name}: there is no folder {target.parent}")
     if target.is_dir() or not os.access(target.parent, os.W_OK):
         raise ValueError(f"{name}: cannot write {path}")
+
+
+def check_ending(path: str | os.PathLike[str], name: str, endings: Sequence[str]) -> None:
+    """Raise if a file of this argument is not named as those that can be written."""
+    if Path(path).suffix not in endings:
+        *others, last = endings
+        raise ValueError(f"{name} must end in {', '.join(others)} or {last}; got {os.fspath(path)}")

@@ -5,11 +5,10 @@ import csv
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from fastknn._files import written_whole
+from fastknn._files import check_ending, written_whole
 
 ROWS_SHOWN = 12
 
@@ -102,8 +101,7 @@ def check_drawable(output: str, name: str) -> None:
     except ImportError as error:
         raise ValueError(f'{name} needs matplotlib: pip install "fastknn[plot]"') from error
     endings = [f".{kind}" for kind in Figure().canvas.get_supported_filetypes()]
-    if Path(output).suffix.lower() not in endings:
-        raise ValueError(f"{name} must end in {', '.join(endings)}; got {output}")
+    check_ending(output.lower(), name, endings)  # matplotlib takes .PNG for .png
 
 
 def numbers(text: str) -> Sequence[int]:

@@ -7,12 +7,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from fastknn import __version__
-from fastknn._files import check_writable, written_whole
+from fastknn._files import check_ending, check_writable, written_whole
 from fastknn._tune import check_drawable, numbers, tune
 
 DESCRIPTION = """\
@@ -321,19 +320,19 @@ def _write_predictions(
 def _tune(options: argparse.Namespace) -> None:
     check_writable(options.output, "--output")
     check_writable(options.plot, "--plot")
-    if options.output and Path(options.output).suffix not in (".csv", ".json"):
-        raise ValueError(f"--output must end in .csv or .json; got {options.output}")
+    if options.output:
+        check_ending(options.output, "--output", (".csv", ".json"))
     if options.plot:
         check_drawable(options.plot, "--plot")
     tune(options, _shows_progress(options))
 
 
 def _ground_truth(options: argparse.Namespace) -> None:
-    from fastknn.evaluation import check_ending, ground_truth
+    from fastknn.evaluation import check_truth_file, ground_truth
     from fastknn.vectors import open_vectors
 
     check_writable(options.output, "--output")
-    check_ending(options.output, "--output")
+    check_truth_file(options.output, "--output")
     train, queries = open_vectors(options.train), open_vectors(options.queries)
     for name, rows in (("train", train), ("queries", queries)):
         print(f"{name:<9} {len(rows):,} x {rows.shape[1]:,} {rows.dtype}")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name, several
-from fastknn._files import written_whole
+from fastknn._files import check_ending, written_whole
 from fastknn._progress import Told, shown
 from fastknn.graph import knn
 from fastknn.vectors import open_vectors, write_ivecs
@@ -192,7 +192,7 @@ class GroundTruth(NamedTuple):
         OSError
             If it cannot be written; then no part of it is.
         """
-        check_ending(path, "path")
+        check_truth_file(path, "path")
         if Path(path).suffix == ".ivecs":
             write_ivecs(path, self.indices)
             return
@@ -293,11 +293,10 @@ def ground_truth(
     return GroundTruth(indices[:, :k].copy(), distances[:, :k].copy(), tied, metric)
 
 
-def check_ending(path: str | os.PathLike[str], name: str) -> None:
+def check_truth_file(path: str | os.PathLike[str], name: str) -> None:
     """Raise if no file of ground truth is named so, or its writer is not installed."""
+    check_ending(path, name, ENDINGS)
     ending = Path(path).suffix
-    if ending not in ENDINGS:
-        raise ValueError(f"{name} must end in {', '.join(ENDINGS)}; got {os.fspath(path)!r}")
     if ending in (".hdf5", ".h5") and importlib.util.find_spec("h5py") is None:
         raise ValueError(f"{name}: {ending} needs h5py, which is not installed")
 

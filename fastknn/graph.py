@@ -63,10 +63,9 @@ def knn(
     (array([[1., 2.]]), array([[1, 0]]))
     """
     train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
-    screen = screen_for(len(queries), train, metric_name(metric), thread_count(n_jobs))
     k = as_k(k, len(train))
-    index = Index(train, metric, screen=screen, k=k, n_jobs=n_jobs)
-    return index.search(queries, k, n_jobs=n_jobs, progress=progress)
+    index = index_for(len(queries), train, k, metric, n_jobs)
+    return index.search(queries, k, n_jobs=n_jobs, progress=progress, check_finite=False)
 
 
 def knn_graph(
@@ -139,6 +138,12 @@ def without_self(
     others[:, spare] &= ~others.all(axis=1)
     shape = len(indices), indices.shape[1] - 1
     return distances[others].reshape(shape), indices[others].reshape(shape)
+
+
+def index_for(n_queries: int, train: np.ndarray, k: int, metric: str, n_jobs: int | None) -> Index:
+    """An index of finite rows with the screen that suits so many queries for k neighbours."""
+    screen = screen_for(n_queries, train, metric_name(metric), thread_count(n_jobs))
+    return Index(train, metric, screen=screen, k=k, n_jobs=n_jobs, check_finite=False)
 
 
 def screen_for(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> str:

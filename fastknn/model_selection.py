@@ -20,8 +20,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from fastknn._checks import as_count, metric_name, several
 from fastknn._progress import Told, shown
-from fastknn._threads import thread_count
-from fastknn.graph import screen_for, without_self
+from fastknn.graph import index_for, without_self
 from fastknn.index import Index
 from fastknn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from fastknn.vote import distance_weights, vote, vote_proba
@@ -134,12 +133,12 @@ def cross_validate_k(
         options = {"n_jobs": n_jobs, "progress": Told(advance)}
         for metric in metrics:
             own = [place for place, candidate in enumerate(grid) if candidate["metric"] == metric]
-            screen = screen_for(n_queries, X, metric_name(metric), thread_count(n_jobs))
-            index = Index(X, metric, screen=screen, k=max(ks), n_jobs=n_jobs)
+            index = index_for(n_queries, X, max(ks), metric, n_jobs)
             for columns, rows, answer in _answered(index, X, y, folds, max(ks), held, options):
+                queries, truth = X[rows], y[rows]  # a copy, of folds: once, and for all candidates
                 for place in own:
                     answer.asked = grid[place]
-                    scores[place, columns] = score(answer, X[rows], y[rows])
+                    scores[place, columns] = score(answer, queries, truth)
     return _results(grid, scores)
 
 
