@@ -285,7 +285,15 @@ def test_a_failure_in_one_thread_stops_the_other(helper_fails):
     assert threading.active_count() == before
 
 
-def test_ctrl_c_inside_a_process_that_goes_on(monkeypatch):
+@pytest.fixture
+def ctrl_c_interrupts():
+    """As in a terminal: a shell's background jobs, and their children, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_inside_a_process_that_goes_on(ctrl_c_interrupts, monkeypatch):
     monkeypatch.setattr(room, "STEP_PAIRS", 1)
     queries, train = points(np.uint8, 30, 9, 1), points(np.uint8, 300, 9, 2)
     index = Index(train)
@@ -331,7 +339,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_ctrl_c_ends_a_long_search(n_jobs):
+def test_ctrl_c_ends_a_long_search(ctrl_c_interrupts, n_jobs):
     """The search would take minutes; the signal comes while kernels run, not between calls."""
     root = str(Path(fastknn.__file__).parents[1])
     child = subprocess.Popen(
