@@ -12,7 +12,9 @@ METRICS = {
     "cityblock": "l1",
     "l2": "l2",
     "euclidean": "l2",
+    "sqeuclidean": "sqeuclidean",
     "cosine": "cosine",
+    "correlation": "correlation",
 }
 # Values looked at in one go: bounds the memory that a check needs.
 CHECK_ELEMENTS = 1 << 20
@@ -20,7 +22,7 @@ LARGEST_INTEGER = 2**53
 
 
 def metric_name(metric: str, p: float = 2) -> str:
-    """Return "l1", "l2" or "cosine" for any of scikit-learn's spellings of them."""
+    """Return the one name of a metric for any of scikit-learn's spellings of it."""
     if isinstance(metric, str):
         if metric == "minkowski" and p in (1, 2):
             return f"l{int(p)}"

@@ -7,8 +7,8 @@ once, with the best rows found for each. `QueryBlock.search` walks panels (outer
 here checks its arguments: `searcher.py` hands over arrays that are already sound.
 
 This file is what Python sees; the rooms behind it, each on top of those before, are `_blocks/`:
-kernels (the table, the level), layout (structures), packing, heap, bounds, search, matrices,
-contractions.
+kernels (the table, the level), layout (structures), packing, heap, angles, bounds, search,
+matrices, contractions.
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
 it costs one load, add and compare a row (L2 codes: four operations on registers), and survivors
@@ -21,7 +21,7 @@ from time import perf_counter
 import numpy as np
 
 from libc.float cimport FLT_MAX
-from libc.math cimport INFINITY, ceil, fabs, floor, sqrt
+from libc.math cimport INFINITY, NAN, ceil, fabs, floor, sqrt
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, int8_t, int16_t, int32_t, int64_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -31,6 +31,7 @@ include "_blocks/kernels.pxi"
 include "_blocks/layout.pxi"
 include "_blocks/packing.pxi"
 include "_blocks/heap.pxi"
+include "_blocks/angles.pxi"
 include "_blocks/bounds.pxi"
 include "_blocks/search.pxi"
 include "_blocks/matrices.pxi"
@@ -48,6 +49,7 @@ cdef Matrix as_matrix(array, metric):
     matrix.data = address(array)
     matrix.stride = array.strides[0]
     matrix.width = array.shape[1]
+    matrix.item = array.itemsize
     matrix.element = ELEMENTS[array.dtype]
     matrix.metric = METRICS[metric]
     return matrix
@@ -148,6 +150,11 @@ cdef class Panels:
         """Bytes held beside the given rows."""
         return sum(array.nbytes for array in self.memory[1:])
 
+    def forget_given(self):
+        """Give up the rows that were packed, where nothing else needs them."""
+        self.memory[0][0] = None
+        self.rows.given.data = NULL
+
     def pack(self, Py_ssize_t first, Py_ssize_t last):
         """Fill the panels first..last-1 from the given rows."""
         cdef Py_ssize_t panel
@@ -224,12 +231,16 @@ cdef class QueryBlock:
         The rows that survivors are refined against; None where scores are the distances.
     exact : ndarray (n, width) of float64 or uint8, C-contiguous, or None
         The queries as given, for the refine: uint8 if both they and `train` are.
-    distances, indices : ndarray (n, k) of float64 and int64, C-contiguous, or None
-        The result, filled in place; None for a block that only writes distance matrices.
-    caps : ndarray (n,) of float64 or None
-        Distances (squared, under L2) beyond which rows are not wanted.
+    angles : tuple of ndarray, or None
+        For the refine of angles: measures of the training rows and of the queries (`measure`), and
+        the halves of queries that are not bytes, or None twice.
+    found : Keys or None
+        The result, filled in place (`_keys.py`); None for a block that only writes distance
+        matrices.
+    max_key : ndarray (n,) of float64 or None
+        Keys beyond which rows are not wanted.
     resume : bool, default False
-        Whether `distances` and `indices` are what another block of the same queries left there.
+        Whether `found` is what another block of the same queries left there.
     """
 
     cdef Panels panels
@@ -242,7 +253,7 @@ cdef class QueryBlock:
     cdef public double coding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
-                 exact=None, distances=None, indices=None, caps=None, resume=False):
+                 exact=None, angles=None, found=None, max_key=None, resume=False):
         cdef Rows *rows = &panels.rows
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -259,7 +270,7 @@ cdef class QueryBlock:
         scratch = aligned(panels.query_bytes, np.uint8)
         # The pointers below are into these.
         self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
-                       exact, distances, indices, stages)
+                       exact, angles, found, stages)
         queries.packed = address(packed)
         queries.threshold = address(threshold)
         queries.score = address(score)
@@ -276,10 +287,19 @@ cdef class QueryBlock:
         if train is not None:
             queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
             queries.train_bytes = train.itemsize * train.shape[1]
-            if exact.dtype == np.uint8:
+            if exact is not None and exact.dtype == np.uint8:
                 queries.bytes = <uint8_t *>address(exact)
-            else:
+            elif exact is not None:
                 queries.exact = <double *>address(exact)
+        queries.angles = angles is not None
+        if queries.angles:
+            train_measures, measures, high, low = angles
+            queries.train_numbers.measures = <int64_t *>address(train_measures)
+            queries.numbers.measures = <int64_t *>address(measures)
+            queries.numbers.n_measures = measures.shape[1]
+            if high is not None:
+                queries.numbers.high = <int32_t *>address(high)
+                queries.numbers.low = <int32_t *>address(low)
         queries.n_stages = len(stages)
         for place, (train_codes, query_codes) in enumerate(stages):
             fill_stage(&queries.stages[<int>place], train_codes, query_codes)
@@ -290,14 +310,17 @@ cdef class QueryBlock:
             else:
                 memset(queries.constant, 0, queries.n * sizeof(double))
             measure_slack(rows, queries)
-        if distances is not None:
-            queries.k = distances.shape[1]
-            queries.distances = <double *>address(distances)
-            queries.indices = <int64_t *>address(indices)
+        if found is not None:
+            queries.k = found.rows.shape[1]
+            queries.best.keys = <double *>address(found.keys)
+            queries.best.rows = <int64_t *>address(found.rows)
+            queries.best.low = NULL if found.low is None else <uint64_t *>address(found.low)
             if not resume:
-                distances[:] = INFINITY
-                indices[:] = INT64_MAX
-            doubles[2][:] = INFINITY if caps is None else caps
+                found.keys[:] = INFINITY
+                found.rows[:] = INT64_MAX
+                if found.low is not None:
+                    found.low[:] = 0
+            doubles[2][:] = INFINITY if max_key is None else max_key
             for query in range(queries.n):
                 set_threshold(rows, queries, query)
 
@@ -341,33 +364,14 @@ cdef class QueryBlock:
         self.seconds += perf_counter() - began
         return last
 
-    def merge(self, QueryBlock other):
-        """Take in the best rows of a block of the same queries that saw other panels."""
-        cdef Py_ssize_t query, place, root, k = self.queries.k
-        cdef double *distances = self.queries.distances
-        cdef int64_t *indices = self.queries.indices
-        cdef const double *other_distances = other.queries.distances
-        cdef const int64_t *other_indices = other.queries.indices
+    def finish(self):
+        """Turn the heaps into lists: nearest first, and rows that are not there last."""
+        cdef Py_ssize_t query
+        cdef Best best
         with nogil:
             for query in range(self.queries.n):
-                root = query * k
-                for place in range(root, root + k):
-                    if before(other_distances[place], other_indices[place],
-                              distances[root], indices[root]):
-                        sift_down(distances + root, indices + root, k,
-                                  other_distances[place], other_indices[place])
-
-    def finish(self, bint rooted=True):
-        """Turn the heaps into the result: nearest first, L2 distances rooted if asked."""
-        cdef Py_ssize_t query, place, k = self.queries.k
-        cdef double *distances = self.queries.distances
-        cdef bint squared = rooted and self.panels.rows.given.metric == L2
-        with nogil:
-            for query in range(self.queries.n):
-                sort_heap(distances + query * k, self.queries.indices + query * k, k)
-            if squared:
-                for place in range(self.queries.n * k):
-                    distances[place] = sqrt(distances[place])
+                best = best_of(&self.queries, query)
+                sort_heap(&best, self.queries.k)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
         """Distances to the rows of panels first..last-1, into their columns of `out`.
@@ -385,3 +389,30 @@ cdef class QueryBlock:
                 else:
                     write_panel(train, &self.queries, panel,
                                 <double *>start + panel * train.tile.rows, stride)
+
+
+def merge(into, other):
+    """Put the best of two lists of neighbors of the same queries in place of the first.
+
+    Parameters
+    ----------
+    into, other : Keys
+        Sorted by (key, row), C-contiguous, both with `low` or both without.
+    """
+    cdef Py_ssize_t query, n = len(into.rows), k = into.rows.shape[1], n_other = other.rows.shape[1]
+    cdef Best ours, theirs, spare, first, second
+    spare_keys, spare_low = np.empty(k), np.empty(k, np.uint64)
+    spare_rows = np.empty(k, np.int64)
+    ours.keys, theirs.keys = <double *>address(into.keys), <double *>address(other.keys)
+    ours.rows, theirs.rows = <int64_t *>address(into.rows), <int64_t *>address(other.rows)
+    ours.low = NULL if into.low is None else <uint64_t *>address(into.low)
+    theirs.low = NULL if other.low is None else <uint64_t *>address(other.low)
+    spare.keys, spare.rows = <double *>address(spare_keys), <int64_t *>address(spare_rows)
+    spare.low = NULL if into.low is None else <uint64_t *>address(spare_low)
+    with nogil:
+        for query in range(n):
+            first.keys, first.rows = ours.keys + query * k, ours.rows + query * k
+            first.low = NULL if ours.low == NULL else ours.low + query * k
+            second.keys, second.rows = theirs.keys + query * n_other, theirs.rows + query * n_other
+            second.low = NULL if theirs.low == NULL else theirs.low + query * n_other
+            merge_sorted(&first, k, &second, n_other, &spare)

@@ -5,8 +5,9 @@ A `Searcher` asks the same of both kinds:
     name                                 in words
     code_rows(train, n_threads)          codes of the rows, by stage; here none
     panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
-    code(queries, train, metric, codes)  queries as arguments of `_core.QueryBlock`
-    simpler(train, metric)               what takes over where this one does not pay, or None
+    code(queries, kind, metric, codes)   queries as arguments of `_core.QueryBlock`, for rows of the
+                                         type `kind`; and whether the scores are the distances
+    simpler(kind, metric)                what takes over where this one does not pay, or None
 """
 
 from typing import NamedTuple
@@ -34,15 +35,16 @@ class Direct(NamedTuple):
         centre = _middle(train) if self.centred else None
         return _core.Panels(train, metric, centre=centre, packed=self.packed)
 
-    def code(self, queries: np.ndarray, train: np.ndarray, metric: str, codes: list) -> dict:
+    def code(
+        self, queries: np.ndarray, kind: np.dtype, metric: str, codes: list
+    ) -> tuple[dict, bool]:
         if not self.rounds:
-            exact = exactly(queries, train)
-            return {"codes": exact, "train": train, "exact": exact}
-        codes, exact, errors = rounded_to(queries, train.dtype, metric)
-        refined = None if exact is None else train
-        return {"codes": codes, "errors": errors, "train": refined, "exact": exact}
+            return {"codes": exactly(queries, kind)}, False
+        codes, errors = rounded_to(queries, kind, metric)
+        final = kind == np.uint8 and errors is None
+        return {"codes": codes, "errors": errors}, final
 
-    def simpler(self, train: np.ndarray, metric: str) -> "Direct | None":
+    def simpler(self, kind: np.dtype, metric: str) -> "Direct | None":
         return DIFFERENCES if self == EXPANDED else None
 
 
@@ -54,16 +56,16 @@ EXPANDED = Direct("direct", packed=True, centred=True)
 DIFFERENCES = Direct("direct", packed=True, rounds=True)
 
 
-def direct_screen(train: np.ndarray, metric: str, name: str = "direct") -> Direct:
+def direct_screen(kind: np.dtype, metric: str, name: str = "direct") -> Direct:
     """The screen that "none" or "direct" means for such rows."""
     if name == "none":
         return ROWS
-    return EXPANDED if metric == "l2" and train.dtype.kind == "f" else DIFFERENCES
+    return EXPANDED if metric == "l2" and kind.kind == "f" else DIFFERENCES
 
 
-def exactly(queries: np.ndarray, train: np.ndarray) -> np.ndarray:
+def exactly(queries: np.ndarray, kind: np.dtype) -> np.ndarray:
     """Queries as the refine compares them: in float64, but bytes with bytes."""
-    bytes_only = queries.dtype == train.dtype == np.uint8
+    bytes_only = queries.dtype == kind == np.uint8
     return np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
 
 
@@ -77,25 +79,25 @@ def _middle(train: np.ndarray) -> np.ndarray:
 
 def rounded_to(
     queries: np.ndarray, dtype: np.dtype, metric: str
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Queries as the direct screen compares them, as the refine does, and how far apart they are.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Queries as the direct screen compares them, and how far they are from that, if at all.
 
     Queries of another type than the training rows are rounded to it. That moves a query by
     e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
     stays a bound: see `set_threshold` in `_blocks/bounds.pxi`. Bytes against bytes need no refine.
     """
     if queries.dtype == dtype:
-        codes = np.ascontiguousarray(queries)
-        return codes, None if dtype == np.uint8 else codes.astype(np.float64, copy=False), None
+        return np.ascontiguousarray(queries), None
     exact = np.ascontiguousarray(queries, np.float64)
     if dtype == np.uint8:
-        codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+        with np.errstate(invalid="ignore"):  # NaN that nobody looked for
+            codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
     else:
         largest = np.finfo(dtype).max
         codes = np.clip(exact, -largest, largest).astype(dtype)
     difference = np.abs(exact - codes)
     if not difference.any():
-        return codes, None if dtype == np.uint8 else exact, None
+        return codes, None
     with np.errstate(over="ignore"):
         # Scaled, so that neither huge nor tiny differences leave the range when squared.
         largest = np.maximum(difference.max(axis=1), np.finfo(np.float64).tiny)
@@ -103,4 +105,4 @@ def rounded_to(
         error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
         # Higham's bound for the sum, and a few roundings before and after it: always upwards.
         error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)
-    return codes, exact, np.nextafter(error, np.inf)
+    return codes, np.nextafter(error, np.inf)

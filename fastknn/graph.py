@@ -4,7 +4,7 @@ import numpy as np
 
 from fastknn._checks import as_k, as_matrix, metric_name
 from fastknn._threads import thread_count
-from fastknn.cosine import kernel_metric
+from fastknn.angles import ANGLES, kernel_metric
 from fastknn.index import Index
 
 __all__ = ["knn", "knn_graph"]
@@ -157,6 +157,6 @@ def screen_pays(n_queries: int, train: np.ndarray, metric: str, n_threads: int) 
     """Whether so many queries save more time than the choice of a screen takes."""
     ever, a_feature, an_element = FIT_SECONDS
     fit = ever + a_feature * train.shape[1] + an_element * train.size
-    as_bytes = train.dtype == np.uint8 and metric != "cosine"
+    as_bytes = train.dtype == np.uint8 and metric not in ANGLES
     rate = BYTE_RATE if as_bytes else FLOAT_RATES[kernel_metric(metric)]
     return SAVED * n_queries * train.size / (rate * n_threads) > fit

@@ -15,10 +15,10 @@ import numpy as np
 from fastknn import _core, storage
 from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
 from fastknn._core import cpu_level
+from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn._plan import Part, plan, steps_by_block
 from fastknn._progress import shown
 from fastknn._threads import for_each, thread_count
-from fastknn.cosine import EXTRA_COLUMNS, directions, from_squares, kernel_metric
 from fastknn.searcher import Searcher, choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
@@ -35,9 +35,12 @@ class Index:
         uint8, float32 or float64 are used as they are and not copied: do not change them
         while the index lives. Booleans, float16 and other integers are converted once.
     metric : str, default "l2"
-        "l1" (also "manhattan", "cityblock"), "l2" (also "euclidean") or "cosine", which is
-        searched as L2 between directions: rows divided by their lengths, in float32 where they
-        are float32, else in float64.
+        "l1" (also "manhattan", "cityblock"), "l2" (also "euclidean"), "sqeuclidean" (L2, but
+        distances are squared), "cosine" (1 - the cosine of the angle, from 0 to 2), or
+        "correlation" (the same of rows minus their means). Angles are compared exactly: whole
+        numbers as they are, and other floats as rounded to 56 bits below each row's largest
+        magnitude. Rows of zeros are at distance 1 from every row (under "correlation": constant
+        rows).
     screen : {"auto", "none", "direct", "rounded", "projected"}, default "auto"
         How rows are ruled out; every screen finds the same neighbours. "none" computes every
         distance from the rows as they lie, which suits a few queries: nothing is packed.
@@ -59,7 +62,7 @@ class Index:
     Attributes
     ----------
     train : ndarray (n_rows, width)
-        The training rows; under "cosine" their directions, with two more columns.
+        The training rows.
     cascade : str
         Which screens are used, in words.
     reason : str
@@ -114,18 +117,13 @@ class Index:
         k = as_count(k, "k")
         self.metric = metric_name(metric)
         train = as_matrix(train, "train", check_finite)
-        self._build(self._searchable(train), screen, k, thread_count(n_jobs))
+        self._build(train, screen, k, thread_count(n_jobs))
 
     def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int) -> None:
         self.train, self.screen = train, screen
-        metric = kernel_metric(self.metric)
-        chosen, self.costs_ = choose_screen(train, metric, screen, n_threads, k)
-        self._searcher = Searcher(train, metric, chosen, n_threads)
+        chosen, self.costs_ = choose_screen(train, self.metric, screen, n_threads, k)
+        self._searcher = Searcher(train, self.metric, chosen, n_threads)
         self.stats_ = self._choice()
-
-    def _searchable(self, rows: np.ndarray, queries: bool = False) -> np.ndarray:
-        """Rows as they are compared."""
-        return directions(rows, queries) if self.metric == "cosine" else rows
 
     def with_screen(self, screen: str, *, k: int = 10, n_jobs: int | None = None) -> "Index":
         """An index of the same rows, which are shared, with another screen.
@@ -198,7 +196,7 @@ class Index:
     @property
     def width(self) -> int:
         """Columns of the rows that were given, and of the queries."""
-        return self.train.shape[1] - EXTRA_COLUMNS * (self.metric == "cosine")
+        return self.train.shape[1]
 
     @property
     def nbytes(self) -> int:
@@ -272,10 +270,9 @@ class Index:
         """
         rows = as_matrix(rows, "rows")
         check_width(rows, self.width, "rows")
-        rows = self._searchable(rows)
         with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is refused below
             converted = rows.astype(self.train.dtype)
-        if self.metric != "cosine" and not np.array_equal(converted, rows):
+        if not np.array_equal(converted, rows):
             raise ValueError(
                 f"rows must convert to {self.train.dtype}, the type of train, without a change "
                 "of value"
@@ -301,7 +298,7 @@ class Index:
             If there is something already, or it cannot be written.
         """
         about = {"metric": self.metric, "screen": self.screen, "costs": self.costs_}
-        storage.save(path, about, self.train, self._searcher.screen, self._searcher.codes)
+        storage.save(path, about, self._searcher)
 
     def search(
         self,
@@ -332,14 +329,18 @@ class Index:
         -------
         distances : ndarray (n_queries, k) of float64
             Ascending. Exact integers for bytes under L1, their square roots under L2; else
-            the direct formula in float64. Cosine: half the squares of those of directions.
+            the direct formula in float64. Angles: 1 - cosine, from the exact squared cosine.
         indices : ndarray (n_queries, k) of int64
-            Rows of `train`; equal distances in the order of their index.
+            Rows of `train`, in the order (exact key, row): the key is the distance, squared under
+            L2, or the angle. Two different squares can have one root: then distances are
+            equal, and rows need not be in order.
 
         Raises
         ------
         ValueError, TypeError
             For arguments that cannot be searched (NaN, another width, k out of range...), by name.
+            Where nobody looked for NaN (`check_finite`), for a query that has fewer than k
+            comparable rows.
         KeyboardInterrupt
             On Ctrl-C, within half a second; no thread is left at work.
 
@@ -351,64 +352,88 @@ class Index:
         >>> index.search([[12.5]], k=2)
         (array([[2.5, 7.5]]), array([[1, 2]]))
         """
+        found = self.search_keys(
+            queries, k, n_jobs=n_jobs, progress=progress, check_finite=check_finite
+        )
+        check_found(found)
+        return as_distances(found, self.metric), found.rows
+
+    def search_keys(
+        self,
+        queries,
+        k: int,
+        *,
+        max_key: np.ndarray | None = None,
+        n_jobs: int | None = None,
+        progress=None,
+        check_finite: bool = True,
+    ) -> Keys:
+        """Find neighbors by key, as parts of a training set are searched: see `_keys.py`.
+
+        Parameters
+        ----------
+        queries, k, n_jobs, progress, check_finite
+            As for `search`.
+        max_key : ndarray (n_queries,) of float64, optional
+            The largest key wanted, per query; rows at it are found too.
+
+        Returns
+        -------
+        Keys
+            Where a query has fewer than k such rows, absent ones come last.
+        """
         started = time.perf_counter()
         queries = as_matrix(queries, "queries", check_finite)
         check_width(queries, self.width)
-        queries = self._searchable(queries, queries=True)
         k = as_k(k, len(self))
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
-        width = queries.shape[1]
         parts, n_splits = plan(
-            len(queries), searcher.panels, n_threads, width, k * 16, searcher.panels_together
+            len(queries), searcher.panels, n_threads, self.width, k * 16, searcher.panels_together
         )
         # Where several threads share the rows, each has a result of its own; the first is returned.
-        distances = [np.empty((len(queries), k)) for _ in range(n_splits)]
-        indices = [np.empty((len(queries), k), np.int64) for _ in range(n_splits)]
-        rooted = self.metric != "cosine"
-        tally, unmerged, lock = _Tally(), {}, threading.Lock()
+        found = [no_keys(len(queries), k, self.metric) for _ in range(n_splits)]
+        tally, lock = _Tally(), threading.Lock()
         # Queries that meet several splits are coded once, and here: threads that all want the
         # interpreter wait for each other longer than the coding of a few takes.
         blocks, steps = {}, steps_by_block(parts)
         for rows, split, _ in parts if n_splits > 1 else ():
             if split == 0:
                 coded = searcher.code(queries[rows])
+                most = None if max_key is None else max_key[rows]
                 for place in range(n_splits):
-                    result = distances[place][rows], indices[place][rows]
-                    blocks[rows.start, place] = searcher.block(queries[rows], *result, coded=coded)
+                    blocks[rows.start, place] = searcher.block(
+                        queries[rows], found[place].of(rows), most, coded=coded
+                    )
 
         def run(part: Part) -> Iterator[None]:
             rows, split = part.queries, part.split
             own = blocks.get((rows.start, split))
             used = [] if own is None else [own]  # a late thread may find nothing to do
-            result = distances[split][rows], indices[split][rows]
-            for block, done in searcher.search(queries[rows], *result, steps[rows.start], own):
+            most = None if max_key is None else max_key[rows]
+            own_found = found[split].of(rows)
+            for block, done in searcher.search(
+                queries[rows], own_found, steps[rows.start], own, most
+            ):
                 if block not in used:
                     used.append(block)
                 with lock:
                     advance((rows.stop - rows.start) * done / len(self))
                 yield
-            if n_splits == 1:
-                used[-1].finish(rooted)
+            used[-1].finish()
             with lock:
                 tally.add(used)
-                if n_splits > 1:
-                    unmerged[rows.start, split] = used[-1]
 
         with shown(progress, len(queries)) as advance:
             for_each(run, parts, n_threads)
-        for start in {start for start, _ in unmerged}:
-            for split in range(1, n_splits):
-                unmerged[start, 0].merge(unmerged[start, split])
-            unmerged[start, 0].finish(rooted)
+        for other in found[1:]:
+            merge(found[0], other)
 
         self.stats_ = {
             **self._choice(),
             **tally.stats(),
             "seconds": time.perf_counter() - started,
         }
-        if self.metric == "cosine":
-            from_squares(distances[0])
-        return distances[0], indices[0]
+        return found[0]
 
 
 def _check_screen(screen: str) -> None:
@@ -458,11 +483,12 @@ def load_index(
     ...     load_index(f"{folder}/saved").search(np.eye(4), k=1)[1].ravel()
     array([0, 1, 2, 3])
     """
-    about, train, screen, codes = storage.load(path, mmap, verify)
+    about, train, screen, codes, measures = storage.load(path, mmap, verify)
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
-    index.train, metric = train, kernel_metric(index.metric)
-    index._searcher = Searcher(train, metric, screen, thread_count(n_jobs), codes)
+    index.train = train
+    n_threads = thread_count(n_jobs)
+    index._searcher = Searcher(train, index.metric, screen, n_threads, codes or None, measures)
     index.stats_ = index._choice()
     return index
 

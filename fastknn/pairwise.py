@@ -49,7 +49,7 @@ def pairwise_distances(
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit, by name; "cosine" among them.
+        For arguments that do not fit, by name; metrics that are neither among them.
 
     Examples
     --------
@@ -61,8 +61,8 @@ def pairwise_distances(
            [5., 0.]], dtype=float32)
     """
     metric = metric_name(metric)
-    if metric == "cosine":
-        raise ValueError("metric must be 'l1' or 'l2' for a matrix of distances; got 'cosine'")
+    if metric not in ("l1", "l2"):
+        raise ValueError(f"metric must be 'l1' or 'l2' for a matrix of distances; got {metric!r}")
     queries, train = as_matrix(queries, "queries"), as_matrix(train, "train")
     check_width(queries, train.shape[1])
     common = np.result_type(queries, train)

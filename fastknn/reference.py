@@ -1,15 +1,18 @@
-"""The definition of right: plain, slow NumPy twins of the fast functions.
+"""The definition of right: plain, slow reference implementations of the fast functions.
 
 Tests and benchmarks compare against these; nothing else imports them. They check nothing, and
 prefer the obvious to the quick.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from math import frexp
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# --- Distances and search: twins of fastknn.index and pairwise ----------------------------------
+# --- Distances and search: fastknn.index and pairwise ---------------------------------------------
 
 
 def reference_distances(queries: ArrayLike, train: ArrayLike, metric: str) -> NDArray[np.float64]:
@@ -53,18 +56,76 @@ def reference_pairwise(queries: ArrayLike, train: ArrayLike, metric: str) -> NDA
 def reference_knn(
     queries: ArrayLike, train: ArrayLike, k: int, metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The k nearest training rows of each query, in the order (distance, row).
+    """The k nearest training rows of each query, in the order (exact key, row).
+
+    The key is the distance under L1, its square under L2 and "sqeuclidean", and the angle under
+    "cosine" and "correlation".
 
     Examples
     --------
     >>> reference_knn([[0, 0]], [[3, 4], [0, 1], [1, 0]], 2, "l2")
     (array([[1., 1.]]), array([[1, 2]]))
     """
-    distances, indices = reference_topk(reference_distances(queries, train, metric), k)
+    if metric in ("cosine", "correlation"):
+        keys = reference_angles(queries, train, metric)
+        indices = np.array([sorted(range(len(row)), key=row.__getitem__)[:k] for row in keys])
+        pairs = [[row[place] for place in some] for row, some in zip(keys, indices, strict=True)]
+        return np.array([[_angle_distance(key) for key in row] for row in pairs]), indices
+    kind = "l1" if metric == "l1" else "l2"
+    distances, indices = reference_topk(reference_distances(queries, train, kind), k)
     return np.sqrt(distances) if metric == "l2" else distances, indices
 
 
-# --- Top K and votes: twins of fastknn.vote ---------------------------------------------------
+def reference_angles(queries: ArrayLike, train: ArrayLike, metric: str) -> list[list[Fraction]]:
+    """Exact keys of angles: minus the signed squared cosine, of every query and training row.
+
+    Rows are taken as whole numbers, in units of 2**-bits of the power of two above the row's
+    largest magnitude; so whole numbers, and any floats of few bits, are taken as they are. Under
+    "correlation" each row's mean is taken from it. A row of zeros is at a right angle to all.
+
+    Examples
+    --------
+    >>> reference_angles([[1, 0]], [[2, 2], [0, 3], [-1, 0]], "cosine")
+    [[Fraction(-1, 2), Fraction(0, 1), Fraction(1, 1)]]
+    """
+    ours, theirs = (
+        [_whole(row, metric) for row in np.asarray(rows).tolist()] for rows in (queries, train)
+    )
+    squares = [sum(x * x for x in row) for row in theirs]
+    keys = []
+    for query in ours:
+        square = sum(x * x for x in query)
+        products = [sum(q * x for q, x in zip(query, row, strict=True)) for row in theirs]
+        keys.append(
+            [
+                Fraction(-product * abs(product), square * other) if square and other else Fraction(0)
+                for product, other in zip(products, squares, strict=True)
+            ]
+        )
+    return keys
+
+
+def _whole(row: list[float], metric: str) -> list[int]:
+    """A row as whole numbers; under "correlation" its width times what is left without the mean."""
+    room = (len(row) - 1).bit_length()
+    bits = min(56, (125 - room * (2 if metric == "correlation" else 1)) // 2)
+    if any(isinstance(x, float) for x in row):
+        unit = Fraction(2) ** (frexp(max(abs(x) for x in row))[1] - bits)
+        row = [round(Fraction(x) / unit) for x in row]
+    if metric == "correlation":
+        row = [len(row) * x - sum(row) for x in row]
+    return row
+
+
+def _angle_distance(key: Fraction) -> float:
+    """1 - cosine, rounded once."""
+    with localcontext() as context:
+        context.prec = 80
+        root = (Decimal(abs(key.numerator)) / Decimal(key.denominator)).sqrt()
+        return float(1 - root if key < 0 else 1 + root)
+
+
+# --- Top K and votes: fastknn.vote --------------------------------------------------------------
 
 
 def reference_topk(distances: ArrayLike, k: int) -> tuple[NDArray[np.floating], NDArray[np.int64]]:

@@ -27,7 +27,7 @@ scale SAD(c_q, c_x) <= T + error_x, which implies, in integers,
 SAD - ceil(error_x / scale) <= floor(T / scale).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ import numpy as np
 
 from fastknn import _core
 from fastknn._threads import for_each
-from fastknn.direct import Direct, direct_screen, exactly
+from fastknn.direct import Direct, direct_screen
 
 # Elements of rows that are contracted at a time: bounds the memory that it takes.
 BLOCK_ELEMENTS = 1 << 22
@@ -411,27 +411,20 @@ class Cascade:
         first = codes[0]
         return _core.Panels(first.codes, metric, first.scale, first.error)
 
-    def simpler(self, train: np.ndarray, metric: str) -> Direct:
+    def simpler(self, kind: np.dtype, metric: str) -> Direct:
         """What takes over where the cascade does not pay."""
-        return direct_screen(train, metric)
+        return direct_screen(kind, metric)
 
     def code(
-        self, queries: np.ndarray, train: np.ndarray, metric: str, codes: "list[_core.CodeRows]"
-    ) -> dict:
-        """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
+        self, queries: np.ndarray, kind: np.dtype, metric: str, codes: "list[_core.CodeRows]"
+    ) -> tuple[dict, bool]:
+        """Queries as the stages compare them: arguments of `_core.QueryBlock`; never final."""
         (first, scale, error), *later = self.encode(queries)
         stages = [
             (rows, _core.CodeRows(coded[0], metric, coded[1], coded[2]))
             for rows, coded in zip(codes[1:], later, strict=True)
         ]
-        return {
-            "codes": first,
-            "errors": error,
-            "scale": scale,
-            "stages": stages,
-            "train": train,
-            "exact": exactly(queries, train),
-        }
+        return {"codes": first, "errors": error, "scale": scale, "stages": stages}, False
 
     def code_rows(self, rows: np.ndarray, n_threads: int) -> list["_core.CodeRows"]:
         """The codes of all training rows, by stage."""
@@ -505,20 +498,27 @@ FEWEST_GROUPS = 16
 SAMPLE_ROWS, SCALE_ROWS = 3000, 500
 
 
-def candidates(train: np.ndarray, metric: str, screen: str, seed: int = 0) -> Iterator[Cascade]:
+def candidates(
+    train: np.ndarray,
+    metric: str,
+    screen: str,
+    seed: int = 0,
+    seen: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
+) -> Iterator[Cascade]:
     """Cascades that may pay for these rows, of the kinds that `screen` names.
 
+    `seen` gives rows as screens compare them.
     Where the training rows are floats, the last stage is their rounding at full length, if the
     width allows; where they are bytes, the exact distance costs no more than that.
     """
     generator = np.random.default_rng(seed)
     places = np.sort(generator.choice(len(train), min(len(train), SAMPLE_ROWS), replace=False))
-    sample = train[places]
+    sample = seen(train[places])
     largest = max(abs(float(sample.min())), abs(float(sample.max())))
     if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
         return
     make = _candidates_l2 if metric == "l2" else _candidates_l1
-    yield from make(sample, screen, train.dtype != np.uint8, generator)
+    yield from make(sample, screen, sample.dtype != np.uint8, generator)
 
 
 def _candidates_l2(

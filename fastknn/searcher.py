@@ -8,8 +8,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core
+from fastknn._keys import ANGLES, Keys, merge, no_keys
 from fastknn._threads import for_each, thread_count
-from fastknn.direct import Direct, direct_screen
+from fastknn.angles import (
+    as_whole,
+    direction_error,
+    direction_type,
+    directions,
+    kernel_metric,
+    measured,
+)
+from fastknn.direct import Direct, direct_screen, exactly
 from fastknn.screens import Cascade, candidates, code_for_all
 
 # The sample on which cascades are tried, and the numbers of neighbours for which they are. Many
@@ -32,12 +41,15 @@ class Searcher:
     Parameters
     ----------
     train : ndarray (n_rows, width) of uint8, float32 or float64
-    metric : "l1" or "l2"
+    metric : str
+        Any that `Index` takes.
     screen : Direct or Cascade
         What `direct.py` says of both.
     n_threads : int
     codes : list of CodeRows, optional
         The codes of the training rows, where they are known.
+    measures : ndarray of int64, optional
+        For angles: those of `angles.measured`, where they are known.
     """
 
     def __init__(
@@ -47,11 +59,20 @@ class Searcher:
         screen: Direct | Cascade,
         n_threads: int,
         codes: "list[_core.CodeRows] | None" = None,
+        measures: np.ndarray | None = None,
     ) -> None:
         self.train, self.metric, self.screen = train, metric, screen
         self.n_threads, self._simpler = n_threads, None
-        self.codes = screen.code_rows(train, n_threads) if codes is None else codes
-        self.panels = screen.panels(train, metric, self.codes)
+        self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
+        self.kind = screened_type(train, metric)
+        if self.angles and measures is None:
+            measures = measured(train, metric, n_threads)
+        self.measures = measures
+        # Screens with codes, or with nothing packed, do not read directions again.
+        unread = codes is not None or not getattr(screen, "packed", True)
+        seen = train if unread else as_screened(train, metric)
+        self.codes = screen.code_rows(seen, n_threads) if codes is None else codes
+        self.panels = screen.panels(seen, self.screen_metric, self.codes)
         step = max(1, 4_000_000 // (self.panels.width * self.panels.panel_rows))
         panels = range(0, self.panels.n_panels, step)
         for_each(
@@ -59,16 +80,21 @@ class Searcher:
             panels,
             n_threads,
         )
+        if seen is not train:
+            self.panels.forget_given()
 
     def __reduce__(self) -> tuple:
         # Panels are laid out for this processor: they are packed again where they arrive.
-        return Searcher, (self.train, self.metric, self.screen, thread_count(None), self.codes)
+        codes = self.codes or None
+        return _unpickled, (self.train, self.metric, self.screen, codes, self.measures)
 
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
         simpler = 0 if self._simpler is None else self._simpler.nbytes
-        return self.panels.nbytes + sum(codes.nbytes for codes in self.codes) + simpler
+        measures = 0 if self.measures is None else self.measures.nbytes
+        codes = sum(codes.nbytes for codes in self.codes)
+        return self.panels.nbytes + codes + measures + simpler
 
     @property
     def panels_together(self) -> int:
@@ -78,14 +104,17 @@ class Searcher:
     @property
     def may_give_up(self) -> bool:
         """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
-        return self.screen.simpler(self.train, self.metric) is not None and not _on_disk(self.train)
+        simpler = self.screen.simpler(self.kind, self.screen_metric)
+        return simpler is not None and not _on_disk(self.train)
 
     def simpler(self) -> "Searcher":
         """The same rows for the next simpler screen: packed when first asked for, and kept."""
         with _fallback.lock:
             if self._simpler is None:
-                screen = self.screen.simpler(self.train, self.metric)
-                self._simpler = Searcher(self.train, self.metric, screen, self.n_threads)
+                screen = self.screen.simpler(self.kind, self.screen_metric)
+                self._simpler = Searcher(
+                    self.train, self.metric, screen, self.n_threads, measures=self.measures
+                )
             return self._simpler
 
     def suited(self, k: int) -> "Searcher":
@@ -96,10 +125,10 @@ class Searcher:
     def search(
         self,
         queries: np.ndarray,
-        distances: np.ndarray,
-        indices: np.ndarray,
+        found: Keys,
         steps: Iterator[tuple[int, int]],
         block: _core.QueryBlock | None = None,
+        max_key: np.ndarray | None = None,
     ) -> Iterator[tuple[_core.QueryBlock, int]]:
         """Search ranges of panels, in increasing order: yields the block at work, and its rows.
 
@@ -107,7 +136,7 @@ class Searcher:
         the rows that are left. Then at most some hundred rows cost more than directly.
         """
         if block is None:
-            block = self.block(queries, distances, indices)
+            block = self.block(queries, found, max_key)
         searcher, rows = self, self.panels.panel_rows
         for first, last in steps:
             first, last = first * rows, min(last * rows, len(self.train))
@@ -121,7 +150,7 @@ class Searcher:
                 yield block, reached - began
                 if reached < last:
                     searcher = searcher.simpler()
-                    block = searcher.block(queries, distances, indices, resume=True)
+                    block = searcher.block(queries, found, max_key, resume=True)
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
         """The same over `train`, which begins with the rows that are here already.
@@ -129,32 +158,38 @@ class Searcher:
         Only the new rows are coded: errors are measured, so bounds hold for rows that the
         contraction was not made for.
         """
-        added = self.screen.code_rows(train[len(self.train) :], n_threads)
+        more = train[len(self.train) :]
+        added = []
+        if self.codes:
+            added = self.screen.code_rows(as_screened(more, self.metric, self.kind), n_threads)
+        measures = None
+        if self.angles:
+            measures = np.concatenate([self.measures, measured(more, self.metric, n_threads)])
         codes = [
             _core.CodeRows(
                 np.concatenate([old.codes, new.codes]),
-                self.metric,
+                self.screen_metric,
                 np.concatenate([old.scale, new.scale]),
                 np.concatenate([old.error, new.error]),
             )
             for old, new in zip(self.codes, added, strict=True)
         ]
-        return Searcher(train, self.metric, self.screen, n_threads, codes)
+        return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
 
     def subset(self, train: np.ndarray, rows: np.ndarray, n_threads: int) -> "Searcher":
         """The same over some of the rows, which are `train`; their codes are taken as they are."""
         codes = [
-            _core.CodeRows(old.codes[rows], self.metric, old.scale[rows], old.error[rows])
+            _core.CodeRows(old.codes[rows], self.screen_metric, old.scale[rows], old.error[rows])
             for old in self.codes
         ]
-        return Searcher(train, self.metric, self.screen, n_threads, codes)
+        measures = self.measures[rows] if self.angles else None
+        return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
 
     def block(
         self,
         queries: np.ndarray,
-        distances: np.ndarray,
-        indices: np.ndarray,
-        caps: np.ndarray | None = None,
+        found: Keys,
+        max_key: np.ndarray | None = None,
         resume: bool = False,
         coded: dict | None = None,
     ) -> _core.QueryBlock:
@@ -164,9 +199,8 @@ class Searcher:
         block = _core.QueryBlock(
             self.panels,
             **coded,
-            distances=distances,
-            indices=indices,
-            caps=caps,
+            found=found,
+            max_key=max_key,
             resume=resume,
         )
         block.coding_seconds = time.perf_counter() - began
@@ -174,7 +208,37 @@ class Searcher:
 
     def code(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
-        return self.screen.code(queries, self.train, self.metric, self.codes)
+        seen = as_screened(queries, self.metric, self.kind, queries=True)
+        coded, final = self.screen.code(seen, self.kind, self.screen_metric, self.codes)
+        if self.angles:
+            # Directions of both sides are rounded; the bounds are for those as they are.
+            off = 2 * direction_error(self.train.shape[1], self.metric, self.kind)
+            errors = coded.get("errors")
+            coded["errors"] = np.full(len(queries), off) if errors is None else errors + off
+            coded.update(as_whole(queries, self.train, self.metric, self.measures))
+            coded["train"] = self.train
+        elif not final:
+            coded.update(train=self.train, exact=exactly(queries, self.train.dtype))
+        return coded
+
+
+def _unpickled(train, metric, screen, codes, measures) -> Searcher:
+    """A searcher with the threads of the process that it arrives in."""
+    return Searcher(train, metric, screen, thread_count(None), codes, measures)
+
+
+def screened_type(train: np.ndarray, metric: str) -> np.dtype:
+    """The type of rows as screens compare them."""
+    return direction_type(train) if metric in ANGLES else train.dtype
+
+
+def as_screened(
+    rows: np.ndarray, metric: str, kind: np.dtype | None = None, queries: bool = False
+) -> np.ndarray:
+    """Rows as screens compare them: themselves, but directions for angles."""
+    if metric not in ANGLES:
+        return rows
+    return directions(rows, metric, kind or direction_type(rows), queries)
 
 
 class _Fallback:
@@ -211,19 +275,28 @@ def choose_screen(
     Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`).
     """
     if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
-        return direct_screen(train, metric, screen), {}
+        return screen_of(train, metric, screen), {}
     generator = np.random.default_rng(seed)
     k = min(max(k, LEAST_TRIED_K), MOST_TRIED_K, len(train))
     n_queries = min(TRIED_QUERIES, max(LEAST_TRIED_QUERIES, TRIED_NEIGHBORS // k))
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
-    caps = _kth_distances(queries, train, metric, k, n_threads)
-    cascades = list(candidates(train, metric, screen))
-    searchers = [Searcher(rows, metric, direct_screen(rows, metric), n_threads)] + [
+    max_key = _kth_keys(queries, train, metric, k, n_threads)
+    kind = screened_type(train, metric)
+    cascades = list(
+        candidates(
+            train,
+            kernel_metric(metric),
+            screen,
+            seen=lambda some: as_screened(some, metric, kind),
+        )
+    )
+    coded = code_for_all(cascades, as_screened(rows, metric, kind), n_threads)
+    searchers = [Searcher(rows, metric, screen_of(rows, metric), n_threads)] + [
         Searcher(rows, metric, cascade, n_threads, codes)
-        for cascade, codes in zip(cascades, code_for_all(cascades, rows, n_threads), strict=True)
+        for cascade, codes in zip(cascades, coded, strict=True)
     ]
-    trials = {one.screen.name: _Trial(one, queries, caps, k, len(train)) for one in searchers}
+    trials = {one.screen.name: _Trial(one, queries, max_key, k, len(train)) for one in searchers}
     for trial in trials.values():
         trial.run(FIRST_TRIES)
     # Those near the best take turns: the machine may have been busy with something else before.
@@ -238,31 +311,36 @@ def choose_screen(
     return min(trials.values(), key=lambda trial: trial.cost).searcher.screen, costs
 
 
+def screen_of(train: np.ndarray, metric: str, name: str = "direct") -> Direct:
+    """The screen that "none" or "direct" means for such rows."""
+    return direct_screen(screened_type(train, metric), kernel_metric(metric), name)
+
+
 def _places(generator: np.random.Generator, train: np.ndarray, count: int) -> np.ndarray:
     return np.sort(generator.choice(len(train), min(len(train), count), replace=False))
 
 
-def _kth_distances(
+def _kth_keys(
     queries: np.ndarray, train: np.ndarray, metric: str, k: int, n_threads: int
 ) -> np.ndarray:
-    """The k-th smallest distance (squared, under L2) of each query, a chunk of rows at a time."""
-    best = np.full((len(queries), k), np.inf)
+    """The k-th smallest key of each query, a chunk of rows at a time."""
+    best = no_keys(len(queries), k, metric, absent=True)
     step = max(k, CHUNK_BYTES // (train.shape[1] * train.itemsize))
     for start in range(0, len(train), step):
         some = train[start : start + step]
-        searcher = Searcher(some, metric, direct_screen(some, metric), n_threads)
-        few = min(k, len(searcher.train))
-        distances, indices = np.empty((len(queries), few)), np.empty((len(queries), few), np.int64)
+        searcher = Searcher(some, metric, screen_of(some, metric), n_threads)
+        found = no_keys(len(queries), min(k, len(searcher.train)), metric)
 
-        def search(some: slice, searcher=searcher, distances=distances, indices=indices) -> None:
-            block = searcher.block(queries[some], distances[some], indices[some])
+        def search(some: slice, searcher=searcher, found=found) -> None:
+            block = searcher.block(queries[some], found.of(some))
             block.search(0, searcher.panels.n_panels)
+            block.finish()
 
         halves = np.array_split(np.arange(len(queries)), n_threads)
         parts = [slice(part[0], part[-1] + 1) for part in halves if len(part)]
         for_each(search, parts, n_threads)
-        best = np.sort(np.hstack([best, distances]), axis=1)[:, :k]
-    return best[:, -1]
+        merge(best, found)
+    return best.keys[:, -1].copy()
 
 
 class _Trial:
@@ -274,24 +352,24 @@ class _Trial:
     """
 
     def __init__(
-        self, searcher: Searcher, queries: np.ndarray, caps: np.ndarray, k: int, n_rows: int
+        self, searcher: Searcher, queries: np.ndarray, max_key: np.ndarray, k: int, n_rows: int
     ) -> None:
-        self.searcher, self.queries, self.caps, self.n_rows = searcher, queries, caps, n_rows
-        self.distances = np.empty((len(queries), k))
-        self.indices = np.empty((len(queries), k), np.int64)
+        self.searcher, self.queries, self.n_rows = searcher, queries, n_rows
+        self.max_key, self.k = max_key, k
+        self.found = no_keys(len(queries), k, searcher.metric)
         # Seconds: the least of all tries.
         self.coding = self.late = self.early = np.inf
 
     def run(self, tries: int) -> None:
         for _ in range(tries):
-            self.coding, self.late, whole = self._try(self.caps, self.coding, self.late)
+            self.coding, self.late, whole = self._try(self.max_key, self.coding, self.late)
             if whole:
                 self.coding, self.early, whole = self._try(None, self.coding, self.early)
             if not whole:
                 break
 
-    def _try(self, caps: np.ndarray | None, coding: float, searching: float):
-        block = self.searcher.block(self.queries, self.distances, self.indices, caps)
+    def _try(self, max_key: np.ndarray | None, coding: float, searching: float):
+        block = self.searcher.block(self.queries, self.found, max_key)
         n_panels = self.searcher.panels.n_panels
         reached = block.search(0, n_panels, self.searcher.may_give_up)
         # One that gave up would have been as slow with the rows that were left.
@@ -301,7 +379,7 @@ class _Trial:
     @property
     def cost(self) -> float:
         """Microseconds a query over all rows, on one thread."""
-        n, k = len(self.searcher.train), self.distances.shape[1]
+        n, k = len(self.searcher.train), self.k
         growth = (1 + np.log(self.n_rows / k)) / (1 + np.log(n / k))
         first = max(0, self.early - self.late) * growth if self.early < np.inf else 0
         seconds = self.coding + self.late * self.n_rows / n + first

@@ -4,7 +4,8 @@ A saved index is a folder:
 
     index.json       format version, metric, screen, cascade, and for each array its file, type,
                      shape and CRC-32
-    train.npy        the training rows as they are compared (cosine: their directions)
+    train.npy        the training rows
+    measures.npy     for angles, what the refine needs to know of each row (`angles.measured`)
     NAME.npy         the cascade's arrays, and the codes, scales and errors of each stage
 
 The folder is written under another name and renamed when it is whole. Codes do not depend on
@@ -21,12 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import _core
-from fastknn.cosine import kernel_metric
-from fastknn.direct import Direct, direct_screen
+from fastknn.angles import ANGLES, kernel_metric
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
+from fastknn.searcher import Searcher, screen_of
 
 FORMAT = "fastknn index"
-VERSION = 2
+VERSION = 3
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
 
@@ -36,15 +37,16 @@ Arrays = dict[str, np.ndarray]
 def save(
     path: str | os.PathLike[str],
     description: dict,
-    train: np.ndarray,
-    screen: Direct | Cascade,
-    codes: "list[_core.CodeRows]",
+    searcher: Searcher,
 ) -> None:
     """Write an index to a new folder, whole or not at all."""
     target = Path(path).expanduser().absolute()
     if target.exists():
         raise FileExistsError(f"path must not exist yet, and {target} does")
-    arrays: Arrays = {"train": train}
+    arrays: Arrays = {"train": searcher.train}
+    if searcher.angles:
+        arrays["measures"] = searcher.measures
+    screen, codes = searcher.screen, searcher.codes
     description = {"format": FORMAT, "version": VERSION, **description}
     coded = isinstance(screen, Cascade)
     description["cascade"] = _take_apart(screen, arrays) if coded else None
@@ -69,7 +71,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
-    """Read what `save` wrote: (description, train, screen, codes)."""
+    """Read what `save` wrote: (description, train, screen, codes, measures)."""
     folder = Path(path).expanduser()
     try:
         sealed = json.loads((folder / DESCRIPTION).read_text())
@@ -96,7 +98,7 @@ def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
         arrays[name] = _read_array(folder / f"{name}.npy", about, on_disk, verify)
     metric = kernel_metric(description["metric"])
     if description["cascade"] is None:
-        screen = direct_screen(arrays["train"], metric, description["screen"])
+        screen = screen_of(arrays["train"], description["metric"], description["screen"])
     else:
         screen = _put_together(description["cascade"], arrays)
     codes = [
@@ -105,7 +107,8 @@ def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
         )
         for stage in range(description["stages"])
     ]
-    return description, arrays["train"], screen, codes
+    measures = arrays["measures"] if description["metric"] in ANGLES else None
+    return description, arrays["train"], screen, codes, measures
 
 
 def _write_array(file: Path, array: np.ndarray) -> dict:

@@ -141,7 +141,7 @@ def test_integers_of_any_kind_are_k(index):
 
 
 @pytest.mark.parametrize(
-    "metric", ["chebyshev", "L2", "", "sqeuclidean", 2, None, ["l2"], np.linalg]
+    "metric", ["chebyshev", "L2", "", "seuclidean", 2, None, ["l2"], np.linalg]
 )
 def test_bad_metrics(metric):
     for call in (Index, lambda *args: knn(TRAIN, TRAIN, 1, *args[1:])):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, _core, graph, knn, screens, searcher
+from fastknn._keys import no_keys
 from fastknn.reference import reference_distances, reference_knn
 from fastknn.screens import Hadamard, candidates, principal_directions, random_rotation, shrink
 
@@ -260,7 +261,7 @@ def test_rows_at_the_very_edge_of_their_bounds_survive(metric, width, spread):
     panels.pack(0, panels.n_panels)
     for row in range(n):
         cap = exact[row] * (1 + 1e-9)
-        distances, indices = np.empty((1, n)), np.empty((1, n), np.int64)
+        found = no_keys(1, n, metric)
         block = _core.QueryBlock(
             panels,
             code,
@@ -268,12 +269,11 @@ def test_rows_at_the_very_edge_of_their_bounds_survive(metric, width, spread):
             scale=scale[:1],
             train=rows,
             exact=query,
-            distances=distances,
-            indices=indices,
-            caps=np.array([cap]),
+            found=found,
+            max_key=np.array([cap]),
         )
         block.search(0, panels.n_panels)
-        assert set(np.flatnonzero(exact <= cap)) <= set(indices[0].tolist())
+        assert set(np.flatnonzero(exact <= cap)) <= set(found.rows[0].tolist())
 
 
 @settings(max_examples=40, deadline=None)
@@ -447,9 +447,9 @@ def test_screens_are_tried_for_the_neighbors_wanted(k, monkeypatch):
     asked = []
     trial = searcher._Trial
 
-    def seen(one, queries, caps, k, n_rows):
+    def seen(one, queries, max_key, k, n_rows):
         asked.append((len(queries), k))
-        return trial(one, queries, caps, k, n_rows)
+        return trial(one, queries, max_key, k, n_rows)
 
     monkeypatch.setattr(searcher, "_Trial", seen)
     data = structured(np.float32, 3000, 64)

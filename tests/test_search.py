@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 
 from fastknn import Index, cpu_level, knn
 from fastknn import _plan as room
-from fastknn.direct import rounded_to
+from fastknn.direct import exactly, rounded_to
 from fastknn.reference import reference_distances, reference_knn, reference_topk
 
 
@@ -301,8 +301,8 @@ def test_how_far_rounding_moves_a_query_is_never_understated(dtype, metric, scal
     """The bound on which the screen of rounded queries rests, in exact fractions."""
     queries = scale * points(np.float64, 12, 9, 1)
     queries[5] = np.rint(queries[5].clip(0, 9))
-    codes, exact, errors = rounded_to(queries, np.dtype(dtype), metric)
-    assert_array_equal(exact, queries, strict=True)
+    codes, errors = rounded_to(queries, np.dtype(dtype), metric)
+    assert_array_equal(exactly(queries, np.dtype(dtype)), queries, strict=True)
     power = METRICS.index(metric) + 1
     for query, code, error in zip(queries, codes, errors, strict=True):
         pairs = zip(query.tolist(), code.tolist(), strict=True)

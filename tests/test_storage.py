@@ -119,10 +119,10 @@ def test_a_later_version_is_refused(saved):
     import zlib
 
     sealed = json.loads((saved / "index.json").read_text())
-    text = sealed["description"].replace('"version": 2', '"version": 3')
+    text = sealed["description"].replace('"version": 3', '"version": 4')
     sealed = {"crc32": zlib.crc32(text.encode()), "description": text}
     (saved / "index.json").write_text(json.dumps(sealed))
-    with pytest.raises(ValueError, match=r"expected fastknn index version 2, found .* version 3"):
+    with pytest.raises(ValueError, match=r"expected fastknn index version 3, found .* version 4"):
         load_index(saved)
 
 

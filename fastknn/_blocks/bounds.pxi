@@ -1,5 +1,10 @@
 # Scores of one tile, and what scores and codes say: thresholds with their slack, later stages.
 
+cdef inline bint is_refined(const Queries *queries) noexcept nogil:
+    """Whether candidates' distances are computed, or their scores are the distances."""
+    return queries.angles or queries.exact != NULL or queries.bytes != NULL
+
+
 cdef const char *score_tile(const Rows *train, const Queries *queries, Py_ssize_t first, int count,
                             Py_ssize_t panel) noexcept nogil:
     """Scores of one tile, before the bias, in the type that `train.scores` says."""
@@ -39,7 +44,9 @@ cdef void measure_slack(const Rows *train, Queries *queries) noexcept nogil:
         queries.screen_slack = 1.001 * ((terms + 3) * u + (width / terms + 3) * u64)
         queries.screen_tiny = (width + 4) * (2.0**-149 if train.given.element == F32 else tiny64)
     queries.refine_slack = queries.refine_tiny = 0
-    if queries.exact != NULL:
+    if queries.angles:
+        queries.refine_slack, queries.refine_tiny = 2.0**-46, 2.0**-112
+    elif queries.exact != NULL:
         width = queries.train.width
         queries.refine_slack = 1.001 * (width / 8 + 12) * u64
         queries.refine_tiny = (width + 4) * tiny64
@@ -48,18 +55,21 @@ cdef void measure_slack(const Rows *train, Queries *queries) noexcept nogil:
 cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) noexcept nogil:
     """The largest score that a row may have and still be one of the k best.
 
-    With tau the k-th best distance so far (squared under L2), s a row's score, r its refined
+    With tau the k-th best distance so far (squared under L2, and of directions for angles: see
+    `squared_chord`), s a row's score, r its refined
     distance, e the distance from the query to its codes, the row is dropped when s > limit:
         s <= S (1 + screen_slack) + screen_tiny, with S = dist(codes, x), so S > reach + e;
         dist(query, x) >= S - e > reach >= (tau + refine_tiny) (1 + refine_slack), so r > tau.
     Exact integers need no slack, and rows come in the order of their index: a tie is too late.
     Each step is rounded up by at least as much as its own rounding (`up`).
     """
-    cdef double up = 1 + 2.0**-50, best = queries.distances[query * queries.k]
+    cdef double up = 1 + 2.0**-50, best = queries.best.keys[query * queries.k]
     cdef double tau = min(best, queries.cap[query]), reach, limit
     cdef double error = 0 if queries.errors == NULL else queries.errors[query]
     cdef bint squared = train.given.metric == L2
-    if queries.exact == NULL and queries.bytes == NULL:
+    if queries.angles:
+        tau = squared_chord(queries, query, tau)
+    if not is_refined(queries):
         limit = min(best - 1, queries.cap[query])
     else:
         reach = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
@@ -73,6 +83,8 @@ cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) n
         limit = reach * reach if squared else reach
         limit = (limit * (1 + queries.screen_slack) + queries.screen_tiny) * up
     limit -= queries.constant[query]
+    if limit != limit:
+        limit = INFINITY  # of a query with NaN: nothing is ruled out, and nothing found
     if train.scores == I32_SCORES:
         limit = min(max(floor(limit), <double>INT32_MIN), <double>INT32_MAX)
     elif train.scores == F32_SCORES:

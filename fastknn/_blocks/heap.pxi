@@ -1,36 +1,85 @@
-# The k best rows: a binary heap on (distance, row), worst at the root. It lives in the rows of
-# the result, and starts full of (infinity, INT64_MAX), which every real row beats.
+# The k best rows: a binary heap on (key, row), worst at the root. It lives in the rows of the
+# result, and starts full of (infinity, INT64_MAX), which every real row beats. Where float64 does
+# not hold a key (angles.h), `low` has the rest of it.
 
-cdef inline bint before(double distance, int64_t row, double other, int64_t other_row) noexcept nogil:
-    return distance < other or (distance == other and row < other_row)
+cdef inline Best best_of(const Queries *queries, Py_ssize_t query) noexcept nogil:
+    """The heap of one query."""
+    cdef Best best
+    cdef Py_ssize_t first = query * queries.k
+    best.keys = queries.best.keys + first
+    best.low = NULL if queries.best.low == NULL else queries.best.low + first
+    best.rows = queries.best.rows + first
+    return best
 
 
-cdef void sift_down(double *distances, int64_t *rows, Py_ssize_t size,
-                    double distance, int64_t row) noexcept nogil:
-    """Put (distance, row) in place of the root."""
+cdef inline bint comes_before(double key, uint64_t low, int64_t row, const Best *best,
+                              Py_ssize_t place) noexcept nogil:
+    """Whether a row is nearer than the one at some place of a heap. No NaN is."""
+    if key != best.keys[place]:
+        return key < best.keys[place]
+    if best.low != NULL and low != best.low[place]:
+        return low < best.low[place]
+    return row < best.rows[place]
+
+
+cdef inline void put(Best *best, Py_ssize_t place, double key, uint64_t low, int64_t row) noexcept nogil:
+    best.keys[place] = key
+    best.rows[place] = row
+    if best.low != NULL:
+        best.low[place] = low
+
+
+cdef inline uint64_t low_at(const Best *best, Py_ssize_t place) noexcept nogil:
+    return 0 if best.low == NULL else best.low[place]
+
+
+cdef inline bint in_order_at(const Best *best, Py_ssize_t place, Py_ssize_t other) noexcept nogil:
+    return comes_before(best.keys[place], low_at(best, place), best.rows[place], best, other)
+
+
+cdef void sift_down(Best *best, Py_ssize_t size, double key, uint64_t low,
+                    int64_t row) noexcept nogil:
+    """Put a row in place of the root."""
     cdef Py_ssize_t hole = 0, child
     while True:
         child = 2 * hole + 1
         if child >= size:
             break
-        if child + 1 < size and before(distances[child], rows[child],
-                                       distances[child + 1], rows[child + 1]):
+        if child + 1 < size and in_order_at(best, child, child + 1):
             child += 1
-        if not before(distance, row, distances[child], rows[child]):
+        if not comes_before(key, low, row, best, child):
             break
-        distances[hole] = distances[child]
-        rows[hole] = rows[child]
+        put(best, hole, best.keys[child], low_at(best, child), best.rows[child])
         hole = child
-    distances[hole] = distance
-    rows[hole] = row
+    put(best, hole, key, low, row)
 
 
-cdef void sort_heap(double *distances, int64_t *rows, Py_ssize_t size) noexcept nogil:
+cdef void sort_heap(Best *best, Py_ssize_t size) noexcept nogil:
     """Nearest first."""
-    cdef double distance
+    cdef double key
+    cdef uint64_t low
     cdef int64_t row
     cdef Py_ssize_t last
     for last in range(size - 1, 0, -1):
-        distance, row = distances[last], rows[last]
-        distances[last], rows[last] = distances[0], rows[0]
-        sift_down(distances, rows, last, distance, row)
+        key, low, row = best.keys[last], low_at(best, last), best.rows[last]
+        put(best, last, best.keys[0], low_at(best, 0), best.rows[0])
+        sift_down(best, last, key, low, row)
+
+
+cdef void merge_sorted(Best *into, Py_ssize_t k, const Best *other, Py_ssize_t n_other,
+                       Best *scratch) noexcept nogil:
+    """The k best of two sorted lists, in place of the first, which has k."""
+    cdef Py_ssize_t place, mine = 0, theirs = 0
+    if n_other == 0 or not comes_before(
+            other.keys[0], low_at(other, 0), other.rows[0], into, k - 1):
+        return
+    for place in range(k):
+        put(scratch, place, into.keys[place], low_at(into, place), into.rows[place])
+    for place in range(k):
+        if theirs < n_other and comes_before(
+                other.keys[theirs], low_at(other, theirs), other.rows[theirs], scratch, mine):
+            put(into, place, other.keys[theirs], low_at(other, theirs), other.rows[theirs])
+            theirs += 1
+        else:
+            put(into, place, scratch.keys[mine], low_at(scratch, mine), scratch.rows[mine])
+            mine += 1

@@ -8,6 +8,9 @@ cdef extern from "_kernels/kernels.h" nogil:
         REFINED_TOGETHER
         MAX_PANEL_ROWS
         QUERY_ZERO
+        HALF_BITS
+        ALL_ZERO
+        NOT_FINITE
         L1
         L2
         DOT
@@ -49,6 +52,11 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     ctypedef void (*Hadamard)(size_t, float *) noexcept nogil
 
+    ctypedef long long Whole  # in truth 128 bits: the C compiler knows
+    ctypedef int (*Exponent)(size_t, const void *) noexcept nogil
+    ctypedef void (*Split)(size_t, const void *, int, int32_t *, int32_t *) noexcept nogil
+    ctypedef void (*Product)(size_t, const int32_t *, const int32_t *, const void *, size_t, int, Whole *) noexcept nogil
+
     ctypedef struct Kernels:
         const char *name
         const Tile tiles[3][3]
@@ -60,6 +68,9 @@ cdef extern from "_kernels/kernels.h" nogil:
         ByteDistance bytes[2]
         Accumulate accumulate[3]
         Hadamard hadamard
+        Exponent exponent[3]
+        Split split[3]
+        Product product[3]
 
     const Kernels *fastknn_kernels(int)
     const char *fastknn_level_name(int)

@@ -36,7 +36,7 @@ cdef double FAR_AWAY = 1e18
 ctypedef struct Matrix:
     # Rows as they lie in somebody's array.
     const char *data
-    Py_ssize_t stride, width
+    Py_ssize_t stride, width, item
     int element, metric
 
 
@@ -70,6 +70,21 @@ ctypedef struct Stage:
     const int32_t *query_norm
 
 
+ctypedef struct Best:
+    # The best rows found so far: of all queries, or of one.
+    double *keys
+    uint64_t *low  # NULL where float64 holds the keys
+    int64_t *rows
+
+
+ctypedef struct Numbers:
+    # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not bytes.
+    const int64_t *measures
+    Py_ssize_t n_measures
+    const int32_t *high
+    const int32_t *low
+
+
 ctypedef struct Queries:
     # Some packed queries, and the best rows found so far for each.
     Py_ssize_t n, k, n_stages
@@ -95,11 +110,14 @@ ctypedef struct Queries:
     # The later stages.
     Stage stages[MAX_STAGES]
     double *reach
-    # The refine: float64 queries, or NULL and bytes; NULL twice where scores are the distances.
+    # The refine: float64 queries or bytes or, for angles, whole numbers; all NULL where scores are
+    # the distances.
     const double *exact
     const uint8_t *bytes
-    double *distances
-    int64_t *indices
+    bint angles
+    Numbers numbers, train_numbers
+    # The k best rows of each query: a heap (heap.pxi).
+    Best best
     Matrix train
     Py_ssize_t train_bytes
     double *cap

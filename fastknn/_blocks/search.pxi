@@ -40,15 +40,16 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
 
     Where the scores are the distances, those of the query begin at `first_score`.
     """
-    cdef double *best = queries.distances + query * queries.k
-    cdef int64_t *best_rows = queries.indices + query * queries.k
-    cdef double distances[REFINED_TOGETHER]
+    cdef Best best = best_of(queries, query)
+    cdef double keys[REFINED_TOGETHER]
+    cdef uint64_t low[REFINED_TOGETHER]
     cdef int64_t rows[REFINED_TOGETHER]
     cdef uint64_t left
     cdef int lanes[MAX_PANEL_ROWS]
     cdef int lane, count, i, place = 0, n
     cdef Py_ssize_t stage
-    cdef bint found = False, exact = queries.exact != NULL or queries.bytes != NULL
+    cdef bint found = False, exact = is_refined(queries)
+    memset(low, 0, sizeof(low))
     for stage in range(queries.n_stages):
         left = survivors
         while left:
@@ -68,7 +69,7 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
             place += 1
             rows[count] = first_row + lane
             if not exact:
-                distances[count] = whole_score(
+                keys[count] = whole_score(
                     train, score, first_score + lane, rows[count]) + queries.constant[query]
             elif score != NULL and found and (
                 get_score(queries.threshold, train.scores, query)
@@ -80,12 +81,12 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
         if exact:
             queries.refined += count
             queries.bytes_read += count * queries.train_bytes
-            exact_distances(queries, query, count, rows, distances)
+            exact_keys(queries, query, count, rows, best.keys[0], keys, low)
         for i in range(count):
-            if before(distances[i], rows[i], best[0], best_rows[0]):
-                sift_down(best, best_rows, queries.k, distances[i], rows[i])
+            if comes_before(keys[i], low[i], rows[i], &best, 0):
+                sift_down(&best, queries.k, keys[i], low[i], rows[i])
                 found = True
-        if found and (place == n or exact and best[0] < INFINITY):
+        if found and (place == n or exact and best.keys[0] < INFINITY):
             set_threshold(train, queries, query)
     if timed:
         lap(queries, queries.n_stages + 1)
@@ -122,20 +123,27 @@ cdef int in_order(const Rows *train, const Queries *queries, uint64_t survivors,
     return n
 
 
-cdef void exact_distances(const Queries *queries, Py_ssize_t query, int count,
-                          const int64_t *rows, double *distances) noexcept nogil:
-    """The distances (squared, under L2) that are returned and compared."""
+cdef void exact_keys(const Queries *queries, Py_ssize_t query, int count, const int64_t *rows,
+                     double worst, double *keys, uint64_t *low) noexcept nogil:
+    """The keys that rows are ordered by: distances, squared under L2, or those of angles.
+
+    A key of an angle that is surely above `worst` may come out as infinity.
+    """
     cdef const Matrix *train = &queries.train
     cdef const void *values[REFINED_TOGETHER]
     cdef int i
     for i in range(count):
         values[i] = train.data + rows[i] * train.stride
+    if queries.angles:
+        for i in range(count):
+            exact_angle(queries, query, rows[i], worst, &keys[i], &low[i])
+        return
     if queries.exact != NULL:
         kernels.refine[train.element][train.metric](
-            train.width, queries.exact + query * train.width, count, values, distances)
+            train.width, queries.exact + query * train.width, count, values, keys)
         return
     for i in range(count):
-        distances[i] = <double>kernels.bytes[train.metric](
+        keys[i] = <double>kernels.bytes[train.metric](
             train.width, queries.bytes + query * train.width, <const uint8_t *>values[i])
 
 

@@ -43,7 +43,11 @@ enum {
     MAX_TILE_QUERIES = 16,
     REFINED_TOGETHER = 4, /* rows whose refines go in step; see level.h */
     MAX_PANEL_ROWS = 64, /* survivors of a panel are the bits of one uint64_t */
-    QUERY_ZERO = 127     /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
+    QUERY_ZERO = 127,    /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
+    HALF_BITS = 28,      /* bits of the lower half of a whole number */
+    WHOLE_BLOCK = 64,    /* elements in one int64 sum of products of halves */
+    ALL_ZERO = -10000,   /* exponents of rows of zeros, and of rows with NaN or infinity */
+    NOT_FINITE = 10000
 };
 
 enum { L1 = 0, L2 = 1, DOT = 2 };
@@ -119,6 +123,19 @@ typedef void (*Accumulate)(int count, const void *scores, double *totals);
  * differences in one order: the same bits on every level. */
 typedef void (*Hadamard)(size_t size, float *values);
 
+/* Rows as whole numbers: element x stands for x * 2**shift, rounded to the nearest whole number, where
+ * the row's shift makes all of them at most 2**56. Their sums of products are exact, whatever the
+ * order. Each number comes as two halves, high * 2**28 + low, of magnitudes up to 2**28 and 2**27.
+ * Bytes have no shift. */
+typedef __int128 Whole;
+
+/* The exponent of the largest magnitude, 2**(e - 1) <= max |x| < 2**e, or what else a row is. */
+typedef int (*Exponent)(size_t width, const void *row);
+typedef void (*Split)(size_t count, const void *row, int shift, int32_t *high, int32_t *low);
+/* The sum of products of a query, in halves, and a row of elements of `item` bytes. */
+typedef void (*Product)(size_t width, const int32_t *high, const int32_t *low, const void *row,
+                        size_t item, int shift, Whole *sum);
+
 typedef struct {
     const char *name;
     Tile tiles[3][3];      /* by element type, metric */
@@ -130,6 +147,9 @@ typedef struct {
     ByteDistance bytes[2]; /* by metric */
     Accumulate accumulate[3];
     Hadamard hadamard;
+    Exponent exponent[3];  /* by element type; none for bytes */
+    Split split[3];        /* by element type */
+    Product product[3];    /* by element type */
 } Kernels;
 
 FASTKNN_HIDDEN extern const Kernels fastknn_kernels_base;

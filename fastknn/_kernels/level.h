@@ -186,6 +186,8 @@ static void hadamard(size_t size, float *values)
     }
 }
 
+#include "whole.h"
+
 #define TILE_ENTRY(kind, scores)                                                           \
     {JOIN(kind, queries), JOIN(kind, rows), JOIN(kind, group), JOIN(kind, query_bytes), scores, \
      JOIN(kind, tile)}
@@ -206,4 +208,7 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
     {l1_bytes, l2_bytes},
     {accumulate_i32, accumulate_f32, accumulate_f64},
     hadamard,
+    {NULL, exponent_f32, exponent_f64},
+    {split_u8, split_f32, split_f64},
+    {product_u8, product_f32, product_f64},
 };
