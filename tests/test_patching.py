@@ -14,7 +14,7 @@ from sklearn import manifold
 from sklearn.manifold import _isomap
 
 import fastknn
-from fastknn import cli, neighbors
+from fastknn import _drop_in, cli, neighbors
 from fastknn.patching import patch_sklearn, patched_sklearn, unpatch_sklearn
 
 HERE = Path(__file__).resolve().parent
@@ -32,9 +32,13 @@ def nothing_stays_patched():
 def test_patch_and_back():
     done = patch_sklearn()
     for name in neighbors.__all__:
-        assert getattr(sklearn.neighbors, name) is getattr(neighbors, name)
+        patched = getattr(sklearn.neighbors, name)
+        assert patched is getattr(_drop_in, name)
+        # What fastknn's own classes can do besides is not for those who asked for scikit-learn's.
+        assert issubclass(getattr(neighbors, name), patched)
         assert f"sklearn.neighbors.{name}" in done
-    assert _isomap.NearestNeighbors is neighbors.NearestNeighbors
+    assert sklearn.neighbors.LocalOutlierFactor is neighbors.LocalOutlierFactor
+    assert _isomap.NearestNeighbors is sklearn.neighbors.NearestNeighbors
     assert "sklearn.manifold._isomap.NearestNeighbors" in done
     assert patch_sklearn() == []  # idempotent
     assert unpatch_sklearn() == done
@@ -63,7 +67,7 @@ def test_within_a_block():
         assert done
         with patched_sklearn() as inner:
             assert inner == []
-        assert sklearn.neighbors.NearestNeighbors is neighbors.NearestNeighbors
+        assert sklearn.neighbors.NearestNeighbors is _drop_in.NearestNeighbors
     assert sklearn.neighbors.NearestNeighbors is ORIGINAL["NearestNeighbors"]
     with pytest.raises(RuntimeError, match="within"), patched_sklearn():
         raise RuntimeError("within")
@@ -110,7 +114,7 @@ def test_run_a_script(tmp_path, capsys):
     before = list(sys.argv), list(sys.path)
     assert cli.main(["run", "--report", str(tmp_path / "script.py"), "--k", "3"]) == 0
     out, err = capsys.readouterr()
-    assert out == "fastknn.neighbors ['--k', '3'] [0, 1]\n"
+    assert out == "fastknn._drop_in ['--k', '3'] [0, 1]\n"
     assert "sklearn.neighbors.NearestNeighbors" in err
     with pytest.raises(ValueError, match="the script's own"):
         cli.main(["run", str(tmp_path / "script.py"), "fail"])
@@ -161,6 +165,12 @@ def test_their_tests_of_what_uses_neighbors(say, tmp_path):
         leave="test_tsne_with_different_distance_metrics and cosine",
     )
     assert fast > 30
+
+
+def test_their_tests_of_clusters_and_votes(say, tmp_path):
+    names = [f"sklearn.cluster.tests.test_{n}" for n in ("dbscan", "optics", "mean_shift")]
+    names += ["sklearn.cluster.tests.test_hdbscan", "sklearn.ensemble.tests.test_voting"]
+    assert run_their_tests(say, tmp_path, *names) > 0
 
 
 @pytest.mark.parametrize("metric", ["l1", "l2"])
