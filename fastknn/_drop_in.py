@@ -286,13 +286,17 @@ class FastNeighbors:
         X = validate_data(self, X, reset=False, accept_sparse="csr", order="C")
         if not _is_numeric(X):
             return None
+        self._check_width(X)
+        return X
+
+    def _check_width(self, X) -> None:
+        """Raise unless X is as wide as the training rows, in scikit-learn's words."""
         width = self._fit_X.shape[1]
         if X.shape[1] != width:  # which only a restored estimator can leave unnoticed
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {width} "
                 "features as input"
             )
-        return X
 
 
 def _documentation(original: type) -> str:

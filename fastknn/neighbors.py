@@ -35,10 +35,11 @@ class GrowingRows(FastNeighbors):
         """Add training rows, which get the next indices. All or nothing is changed."""
         self._check_appendable()
         X = validate_data(self, X, reset=False, accept_sparse="csr", order="C")
-        X = _as_exactly(X, self._fit_X.dtype)
-        rows = (vstack if issparse(X) or issparse(self._fit_X) else np.concatenate)(
-            [self._fit_X, X]
-        )
+        self._check_width(X)
+        # Of an estimator that was fitted on a tree, the rows are a buffer.
+        before = self._fit_X if issparse(self._fit_X) else np.asarray(self._fit_X)
+        X = _as_exactly(X, before.dtype)
+        rows = (vstack if issparse(X) or issparse(before) else np.concatenate)([before, X])
         longer = copy.copy(self)
         longer._fit(rows, y)
         if hasattr(self, "feature_names_in_"):  # which an array does not tell
@@ -47,7 +48,7 @@ class GrowingRows(FastNeighbors):
             longer._n_features_out = longer.n_samples_fit_
         derived = self._derived_now()
         index = derived.index
-        if index is not None and longer.backend_ == "fastknn" and rows.dtype == self._fit_X.dtype:
+        if index is not None and longer.backend_ == "fastknn" and rows.dtype == before.dtype:
             index.append(searchable(X))
             train = index.index.train
             if (train.shape, train.dtype) == (rows.shape, rows.dtype):

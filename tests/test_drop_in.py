@@ -563,6 +563,16 @@ def test_no_rows_are_appended_to_precomputed_distances(estimator):
         model.append(np.ones((1, 3)))
 
 
+def test_rows_are_appended_to_those_of_a_tree(rows):
+    train, queries = rows
+    model = neighbors.NearestNeighbors().fit(KDTree(train))
+    with pytest.raises(ValueError, match=r"^X has 4 features, but Nearest.* expecting 9"):
+        model.append(queries[:, :4])
+    model.append(queries)
+    assert (model.n_samples_fit_, model.backend_) == (340, "fastknn")
+    assert_array_equal(model.kneighbors(queries, 1)[1][:, 0], np.arange(300, 340))
+
+
 def test_appended_rows_are_features_of_the_graph(rows):
     model = neighbors.KNeighborsTransformer().fit(rows[0]).append(rows[1])
     assert len(model.get_feature_names_out()) == model.transform(rows[1]).shape[1] == 340
