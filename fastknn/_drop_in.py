@@ -18,6 +18,8 @@ from sklearn.neighbors import _base
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastknn._changes import RowsSample
+from fastknn._keys import as_distances, check_found
 from fastknn._threads import thread_count
 from fastknn.graph import screen_for, without_self
 from fastknn.index import Index
@@ -40,7 +42,9 @@ FAST_METRICS = {
     "l1": "l1",
     "euclidean": "l2",
     "l2": "l2",
+    "sqeuclidean": "sqeuclidean",
     "cosine": "cosine",
+    "correlation": "correlation",
 }
 
 
@@ -84,7 +88,9 @@ class AdaptiveIndex:
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
         if SCREENS.index(screen) > SCREENS.index(index.screen):
             index = self.index = index.with_screen(screen, k=k, n_jobs=n_jobs)
-        return index.search(X, k, n_jobs=n_jobs, check_finite=False)
+        found = index.search_keys(X, k, n_jobs=n_jobs, check_finite=False)
+        check_found(found, "X")
+        return as_distances(found, index.metric), found.rows
 
     def append(self, X: np.ndarray) -> None:
         self.index.append(X)
@@ -102,7 +108,12 @@ class Derived:
     def __init__(self, rows: object, metric: object) -> None:
         self.rows, self.metric = rows, metric
         self.index: AdaptiveIndex | None = None
+        self.sample: RowsSample | None = None  # of the rows that were indexed
         self.method_and_tree: tuple | None = None
+
+    def keep(self, index: AdaptiveIndex) -> None:
+        """An index of these rows."""
+        self.index, self.sample = index, RowsSample(self.rows)
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in vars(self).items() if name != "rows"}
@@ -114,7 +125,8 @@ class FastNeighbors:
     Nothing is built by `fit` that may not be needed. The index, and scikit-learn's `_fit_method`
     and `_tree` where fastknn searches, are built when they are first asked for, from the rows
     that `_fit_X` then is. So an estimator whose `_fit_X` was replaced, or that was restored field
-    by field, has the right ones. A method and a tree that somebody set are respected.
+    by field, has the right ones. A method and a tree that somebody set are respected. Rows that
+    were changed in place after `fit` are noticed by a sample (`_changes.py`) and indexed anew.
 
     Attributes
     ----------
@@ -205,6 +217,9 @@ class FastNeighbors:
         derived, metric = vars(self).get("_derived"), vars(self).get("effective_metric_")
         if derived is None or derived.rows is not self._fit_X or derived.metric != metric:
             derived = self._derived = Derived(self._fit_X, metric)
+        if derived.index is not None and derived.sample.changed(self._fit_X) is not None:
+            logger.info("the training rows have changed: they are indexed anew")
+            derived.index = None  # scikit-learn, too, answers for the rows that are there now
         return derived
 
     def _fast_index(self) -> AdaptiveIndex | None:
@@ -213,7 +228,8 @@ class FastNeighbors:
         derived = self._derived_now()
         if derived.index is None:
             metric = FAST_METRICS[self.effective_metric_]
-            derived.index = AdaptiveIndex(searchable(self._fit_X), metric, self._n_threads())
+            index = AdaptiveIndex(searchable(self._fit_X), metric, self._n_threads())
+            derived.keep(index)
         return derived.index
 
     def _method_and_tree(self) -> tuple:

@@ -72,13 +72,16 @@ def as_distances(found: Keys, metric: str) -> np.ndarray:
     return found.keys
 
 
-def check_found(found: Keys) -> None:
-    """Raise if a query has fewer neighbors than asked for: only NaN can do that."""
+def check_found(found: Keys, name: str = "queries") -> None:
+    """Raise if a query has fewer neighbors than asked for: only NaN can do that.
+
+    `name` is that of the queries' argument.
+    """
     missing = found.rows[:, -1] == ABSENT
     if missing.any():
         query = int(missing.argmax())
         count = int((found.rows[query] != ABSENT).sum())
         raise ValueError(
-            f"queries has row {query} with only {count} comparable rows of train for k="
+            f"{name} has row {query} with only {count} comparable rows of train for k="
             f"{found.rows.shape[1]}: one or the other has NaN"
         )

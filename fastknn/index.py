@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core, storage
+from fastknn._changes import RowsSample
 from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
 from fastknn._core import cpu_level
 from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
@@ -33,7 +34,9 @@ class Index:
     ----------
     train : array-like of shape (n_rows, width)
         uint8, float32 or float64 are used as they are and not copied: do not change them
-        while the index lives. Booleans, float16 and other integers are converted once.
+        while the index lives. Every search compares some 64 rows with copies of them, and raises
+        if they differ; a change of a few other rows goes unnoticed, and then results may be
+        those of neither. Booleans, float16 and other integers are converted once.
     metric : str, default "l2"
         "l1" (also "manhattan", "cityblock"), "l2" (also "euclidean"), "sqeuclidean" (L2, but
         distances are squared), "cosine" (1 - the cosine of the angle, from 0 to 2), or
@@ -120,10 +123,15 @@ class Index:
         self._build(train, screen, k, thread_count(n_jobs))
 
     def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int) -> None:
-        self.train, self.screen = train, screen
+        self.screen = screen
         chosen, self.costs_ = choose_screen(train, self.metric, screen, n_threads, k)
-        self._searcher = Searcher(train, self.metric, chosen, n_threads)
+        self._keep(Searcher(train, self.metric, chosen, n_threads))
         self.stats_ = self._choice()
+
+    def _keep(self, searcher: Searcher) -> None:
+        """Search these rows from now on."""
+        self._sample = RowsSample(searcher.train)
+        self._searcher, self.train = searcher, searcher.train
 
     def with_screen(self, screen: str, *, k: int = 10, n_jobs: int | None = None) -> "Index":
         """An index of the same rows, which are shared, with another screen.
@@ -188,8 +196,8 @@ class Index:
             raise ValueError(f"rows must be a sequence of indices, got {rows.dtype} {rows.shape}")
         other = Index.__new__(Index)
         other.metric, other.screen, other.costs_ = self.metric, self.screen, self.costs_
-        other.train = self.train[rows]
-        other._searcher = self._searcher.subset(other.train, rows, thread_count(n_jobs))
+        self._sample.check(self.train)
+        other._keep(self._searcher.subset(self.train[rows], rows, thread_count(n_jobs)))
         other.stats_ = other._choice()
         return other
 
@@ -277,9 +285,9 @@ class Index:
                 f"rows must convert to {self.train.dtype}, the type of train, without a change "
                 "of value"
             )
+        self._sample.check(self.train)
         train = np.concatenate([self.train, converted])
-        self._searcher = self._searcher.with_more(train, thread_count(n_jobs))
-        self.train = train
+        self._keep(self._searcher.with_more(train, thread_count(n_jobs)))
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -298,6 +306,7 @@ class Index:
             If there is something already, or it cannot be written.
         """
         about = {"metric": self.metric, "screen": self.screen, "costs": self.costs_}
+        self._sample.check(self.train)
         storage.save(path, about, self._searcher)
 
     def search(
@@ -340,7 +349,7 @@ class Index:
         ValueError, TypeError
             For arguments that cannot be searched (NaN, another width, k out of range...), by name.
             Where nobody looked for NaN (`check_finite`), for a query that has fewer than k
-            comparable rows.
+            comparable rows. If the training rows have changed.
         KeyboardInterrupt
             On Ctrl-C, within half a second; no thread is left at work.
 
@@ -386,6 +395,7 @@ class Index:
         queries = as_matrix(queries, "queries", check_finite)
         check_width(queries, self.width)
         k = as_k(k, len(self))
+        self._sample.check(self.train)
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
         parts, n_splits = plan(
             len(queries), searcher.panels, n_threads, self.width, k * 16, searcher.panels_together
@@ -486,9 +496,8 @@ def load_index(
     about, train, screen, codes, measures = storage.load(path, mmap, verify)
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
-    index.train = train
     n_threads = thread_count(n_jobs)
-    index._searcher = Searcher(train, index.metric, screen, n_threads, codes or None, measures)
+    index._keep(Searcher(train, index.metric, screen, n_threads, codes or None, measures))
     index.stats_ = index._choice()
     return index
 

@@ -53,7 +53,7 @@ class GrowingRows(FastNeighbors):
             train = index.index.train
             if (train.shape, train.dtype) == (rows.shape, rows.dtype):
                 longer._fit_X = train  # one copy is enough
-            longer._derived_now().index = index
+            longer._derived_now().keep(index)
             derived.index = None  # for a copy of this estimator may share it
         for left_over in vars(self).keys() - vars(longer).keys():
             delattr(self, left_over)
@@ -203,7 +203,7 @@ class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
     weights : {"uniform", "distance"}, callable or None, default "uniform"
         How much a neighbour's vote counts.
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
-        "brute" uses fastknn for dense data under L1, L2 or cosine, else scikit-learn; so does
+        "brute" uses fastknn for dense data under L1, L2 or angles, else scikit-learn; so does
         "auto", except that for up to five features it uses the tree that scikit-learn would,
         which is quicker there but does not order equal distances by row: see `backend_`. A tree
         that is asked for by name is scikit-learn's.
@@ -213,7 +213,8 @@ class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
         Power of the "minkowski" metric: 1 is L1, 2 is L2.
     metric : str or callable, default "minkowski"
         fastknn searches under "minkowski" with p=1 or 2, "l1", "manhattan", "cityblock", "l2",
-        "euclidean" and "cosine".
+        "euclidean", "sqeuclidean", "cosine" and "correlation" (constant rows, for which SciPy
+        has NaN, are at distance 1).
     metric_params : dict or None, default None
         Further arguments of a metric; with any, scikit-learn searches.
     n_jobs : int or None, default None
@@ -245,6 +246,10 @@ class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
 
     What fastknn does not search, such as a radius or sparse queries, is answered by scikit-learn
     with the method and the tree that it would have chosen; the tree is built when it is needed.
+
+    Training rows in an array that scikit-learn does not copy should not be changed after `fit`.
+    Each search looks at some 64 of them: where they have changed, all are indexed anew and the
+    answer is for the rows as they are now; a change of a few other rows may go unnoticed.
 
     Examples
     --------
