@@ -1,7 +1,9 @@
 """Arguments: what is accepted, what becomes of it, and the errors that name it."""
 
+import os
 from collections.abc import Callable, Sequence
-from numbers import Integral
+from numbers import Integral, Number
+from pathlib import Path
 
 import numpy as np
 
@@ -56,49 +58,121 @@ def as_matrix(array, name: str, check_finite: bool = True) -> np.ndarray:
 
     Those three are taken as they are, where rows lie consecutively in memory; booleans become
     uint8, float16 becomes float32, other integers become float64. Nothing is changed in value.
+    Tables (pandas, polars, pyarrow) are taken column by column: see `_table_as_array`.
     """
-    if hasattr(array, "tocsr"):
-        raise TypeError(f"{name} must be a dense array, got a sparse {type(array).__name__}")
-    try:
-        array = np.asarray(array)
-    except ValueError as error:  # rows of unequal length, mostly
-        raise ValueError(f"{name} must be a matrix (rows, width): {error}") from error
+    return _converted(checked_matrix(array, name, check_finite))
+
+
+def as_queries(array, width: int, check_finite: bool = True) -> np.ndarray:
+    """Return queries of training rows of this width, as `as_matrix` does; there may be none."""
+    return _converted(checked_matrix(array, "queries", check_finite, width, may_be_none=True))
+
+
+def checked_matrix(
+    array,
+    name: str,
+    check_finite: bool = True,
+    width: int | None = None,
+    may_be_none: bool = False,
+) -> np.ndarray:
+    """Return ``array`` as an ndarray that `as_matrix` would convert, not converted yet.
+
+    A matrix that is larger than memory can so be checked as a whole, and converted in parts.
+
+    Parameters
+    ----------
+    width : int, optional
+        Of the training rows, if these are rows to be compared with them.
+    may_be_none : bool
+        Whether zero rows are accepted, as they are for queries.
+    """
+    array = _as_array(array, name)
     if array.ndim != 2:
-        hint = f"; use {name}.reshape(1, -1) for a single row" if array.ndim == 1 else ""
-        raise ValueError(f"{name} must have two dimensions (rows, width), got {array.ndim}{hint}")
-    if 0 in array.shape:
+        rows, columns = "n_queries" if name == "queries" else "n_rows", width or "width"
+        raise ValueError(
+            f"{name} must have shape ({rows}, {columns}), got {array.shape}"
+            + _shape_hint(array.shape, name, width)
+        )
+    if array.shape[1] == 0 or (len(array) == 0 and not may_be_none):
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
-    dtype = array.dtype.newbyteorder("=")
-    if dtype not in NATIVE:
-        dtype = _native_dtype(array, name)
-    consecutive = array.strides[1] == array.itemsize or array.shape[1] == 1
-    if not (array.dtype == dtype and array.dtype.isnative and array.flags.aligned and consecutive):
-        array = array.astype(dtype, order="C")
-    if check_finite and dtype.kind == "f":
+    if width is not None:
+        check_width(array, width, name)
+    _native_dtype(array, name)
+    if check_finite:
         _check_finite(array, name)
     return array
 
 
+def _shape_hint(shape: tuple[int, ...], name: str, width: int | None) -> str:
+    """How values of one dimension become a matrix of the width that is wanted."""
+    if len(shape) != 1 or shape == (0,):
+        return ""
+    single = f"use {name}.reshape(1, -1) for a single {'query' if name == 'queries' else 'row'}"
+    column = f"{name}.reshape(-1, 1) for rows of a single column"
+    if width is None:
+        return f": {single}, {column}"
+    if shape[0] == width:
+        return f": {single}"
+    return f": use {column}" if width == 1 else ""
+
+
+def _as_array(array, name: str) -> np.ndarray:
+    """Return any array-like as an ndarray, of whatever shape and type."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(f"{name} must not have masked values")
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    if hasattr(array, "tocsr"):
+        raise TypeError(f"{name} must be a dense array, got a sparse {type(array).__name__}")
+    if _is_table(array):
+        return _table_as_array(array, name)
+    try:
+        converted = np.asarray(array)
+    except (ValueError, TypeError, RuntimeError) as error:
+        # Rows of unequal length, or an array of some other library that will not be one of NumPy's.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} must be a matrix (rows, width): {error}") from error
+    if converted.dtype == object and converted.ndim == 2 and hasattr(array, "__array__"):
+        return array_of_columns(converted.T, name)
+    return converted
+
+
 def _native_dtype(array: np.ndarray, name: str) -> np.dtype:
-    """The accepted type that holds every value of an array of some other type."""
-    kind = array.dtype.kind
-    if kind == "b":
+    """The accepted type that holds every value of an array."""
+    dtype = array.dtype.newbyteorder("=")
+    if dtype in NATIVE:
+        return dtype
+    if dtype.kind == "b":
         return np.dtype(np.uint8)
-    if kind == "f" and array.dtype.itemsize == 2:
+    if dtype.kind == "f" and dtype.itemsize == 2:
         return np.dtype(np.float32)
-    if kind in "iu":
-        if array.dtype.itemsize == 8 and (
-            array.max() > LARGEST_INTEGER or array.min() < -LARGEST_INTEGER
-        ):
-            raise ValueError(f"{name} has integers beyond 2**53, which float64 cannot hold exactly")
-        return np.dtype(np.float64)
-    raise TypeError(
-        f"{name} must hold numbers (uint8, float32 or float64, or a type that converts to one "
-        f"without loss), got dtype {array.dtype}"
-    )
+    if dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must hold numbers (uint8, float32 or float64, or a type that converts to one "
+            f"without loss), got dtype {array.dtype}"
+        )
+    if dtype.itemsize == 8 and (
+        array.max(initial=0) > LARGEST_INTEGER or array.min(initial=0) < -LARGEST_INTEGER
+    ):
+        raise ValueError(f"{name} has integers beyond 2**53, which float64 cannot hold exactly")
+    return np.dtype(np.float64)
+
+
+def _converted(array: np.ndarray) -> np.ndarray:
+    """A checked matrix in its native type, with rows that lie consecutively in memory."""
+    dtype = array.dtype.newbyteorder("=")
+    if dtype not in NATIVE:
+        narrow = {"b": np.uint8, "f": np.float32}
+        dtype = np.dtype(narrow.get(dtype.kind, np.float64))
+    consecutive = array.strides[1] == array.itemsize or array.shape[1] == 1
+    if not (array.dtype == dtype and array.dtype.isnative and array.flags.aligned and consecutive):
+        array = array.astype(dtype, order="C")
+    return array
 
 
 def _check_finite(array: np.ndarray, name: str) -> None:
+    if array.dtype.kind != "f":
+        return
     step = max(1, CHECK_ELEMENTS // array.shape[1])
     for start in range(0, len(array), step):
         some = array[start : start + step]
@@ -114,12 +188,117 @@ def _check_finite(array: np.ndarray, name: str) -> None:
             )
 
 
+# --- Tables -----------------------------------------------------------------------------------
+
+
+def _is_table(array) -> bool:
+    """Whether this is a table of pandas (or one that acts like it), polars or pyarrow."""
+    if hasattr(array, "iloc"):
+        return getattr(array, "ndim", None) == 2
+    return hasattr(array, "__array__") and any(
+        hasattr(array, name) for name in ("get_columns", "num_columns")
+    )
+
+
+def _columns(table) -> Sequence:
+    if hasattr(table, "iloc"):
+        return [table.iloc[:, place] for place in range(table.shape[1])]
+    if hasattr(table, "get_columns"):
+        return table.get_columns()
+    return [table.column(place) for place in range(table.num_columns)]
+
+
+def _table_as_array(table, name: str) -> np.ndarray:
+    """A table in the type that NumPy finds for its columns, each in its own: bytes stay bytes.
+
+    scikit-learn's `check_array` makes float64 of every nullable type, takes text such as "1" for
+    a number, and rounds large integers; here they are refused, as they are in arrays.
+    """
+    dtypes = list(getattr(table, "dtypes", ()))
+    if any(type(dtype).__name__ == "SparseDtype" for dtype in dtypes):
+        raise TypeError(f"{name} must be a dense array, got a table with sparse columns")
+    if dtypes and isinstance(dtypes[0], np.dtype) and len(set(dtypes)) == 1:
+        array = np.asarray(table)  # as it lies in memory
+        if array.dtype != object:
+            return array
+    columns = _columns(table)
+    return array_of_columns(columns, name) if columns else np.empty((len(table), 0))
+
+
+def array_of_columns(columns: Sequence, name: str) -> np.ndarray:
+    """A matrix of these columns, in the type that NumPy finds for all; objects become float64."""
+    arrays = []
+    for place, column in enumerate(columns):
+        array = np.asarray(column)
+        if array.dtype == object:
+            array = _numbers(array, name, place)
+        if array.ndim != 1:
+            raise TypeError(f"{name} must hold numbers, found arrays in column {place}")
+        _native_dtype(array, name)
+        arrays.append(array)
+    matrix = np.empty((len(arrays[0]), len(arrays)), np.result_type(*arrays))
+    for place, array in enumerate(arrays):
+        matrix[:, place] = array
+    return matrix
+
+
+def _numbers(column: np.ndarray, name: str, place: int) -> np.ndarray:
+    """A column of Python's objects in float64, where those are numbers or missing (NaN)."""
+    values = []
+    for row, value in enumerate(column.tolist()):
+        if value is None or type(value).__name__ == "NAType":  # pandas' NA
+            value = np.nan
+        elif not isinstance(value, Number | np.bool_) or isinstance(value, complex):
+            raise TypeError(
+                f"{name} must hold numbers, found {value!r} at row {row}, column {place}"
+            )
+        elif isinstance(value, Integral) and abs(value) > LARGEST_INTEGER:
+            raise ValueError(f"{name} has integers beyond 2**53, which float64 cannot hold exactly")
+        values.append(float(value))
+    return np.array(values, np.float64)
+
+
 def check_width(rows: np.ndarray, width: int, name: str = "queries") -> None:
     """Raise unless rows are as wide as the training rows."""
     if rows.shape[1] != width:
         raise ValueError(
             f"{name} must be as wide as train: got {rows.shape[1]} columns, train has {width}"
         )
+
+
+def as_labels(values, name: str, n_rows: int) -> np.ndarray:
+    """Return labels as an array (n_rows,), if there is one for each row and none is missing."""
+    try:
+        labels = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a sequence of labels: {error}") from error
+    if labels.ndim > 1:
+        raise ValueError(f"{name} must have one label a row, got shape {labels.shape}")
+    if labels.shape != (n_rows,):
+        raise ValueError(f"{name} must have a label for each of {n_rows} rows, got {labels.shape}")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError(f"{name} must not be NaN, found it at row {np.isnan(labels).argmax()}")
+    if labels.dtype == object:
+        try:
+            np.unique(labels)
+        except TypeError as error:
+            raise TypeError(f"{name} must be labels of one kind: {error}") from error
+    return labels
+
+
+def as_path(path, name: str) -> Path:
+    """Return ``path``, with ~ expanded, if it is one."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, a str or os.PathLike; got {path!r}")
+    return Path(path).expanduser()
+
+
+def check_progress(progress) -> None:
+    """Raise unless a search can tell this object of its progress: see `_progress.shown`."""
+    if progress is None or isinstance(progress, bool):
+        return
+    if not callable(getattr(progress, "update", None)):
+        raise TypeError(f"progress must be a bool or have an update(n) method, got {progress!r}")
 
 
 def as_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
@@ -134,7 +313,7 @@ def as_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         raise TypeError(f"out must be float32 or float64 in native byte order, got {out.dtype}")
     if not (out.flags.writeable and out.flags.aligned):
         raise ValueError("out must be writable and aligned")
-    if out.strides[1] != out.itemsize and out.shape[1] > 1:
+    if out.size and out.strides[1] != out.itemsize and out.shape[1] > 1:
         raise ValueError("out must have consecutive elements in each row (C order)")
     return out
 
@@ -143,9 +322,9 @@ def several(values: Sequence, name: str, check: Callable) -> list:
     """Values, each checked, of an argument that takes one or more."""
     if isinstance(values, str) or not np.iterable(values):
         raise TypeError(f"{name} must be a sequence, got {values!r}")
-    values = list(dict.fromkeys(values))
+    values = list(values)
     if not values:
         raise ValueError(f"{name} must not be empty")
     for value in values:
         check(value)
-    return values
+    return list(dict.fromkeys(values))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastknn._checks import as_k, as_matrix, metric_name
+from fastknn._checks import as_k, as_matrix, as_queries, check_progress, metric_name
 from fastknn._threads import thread_count
 from fastknn.angles import ANGLES, kernel_metric
 from fastknn.index import Index
@@ -32,6 +32,7 @@ def knn(
     Parameters
     ----------
     queries : array-like of shape (n_queries, width)
+        There may be none: then the results have no rows.
     train : array-like of shape (n_rows, width)
         Both of any type that `Index` takes.
     k : int
@@ -62,7 +63,11 @@ def knn(
     >>> knn([[1.0, 1.0]], [[0.0, 0.0], [1.0, 2.0], [5.0, 5.0]], k=2, metric="l1")
     (array([[1., 2.]]), array([[1, 0]]))
     """
-    train, queries = as_matrix(train, "train"), as_matrix(queries, "queries")
+    metric = metric_name(metric)
+    thread_count(n_jobs)
+    check_progress(progress)  # before an index is built
+    train = as_matrix(train, "train")
+    queries = as_queries(queries, train.shape[1])
     k = as_k(k, len(train))
     index = index_for(len(queries), train, k, metric, n_jobs)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress, check_finite=False)

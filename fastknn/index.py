@@ -14,7 +14,7 @@ import numpy as np
 
 from fastknn import _core, storage
 from fastknn._changes import RowsSample
-from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name
+from fastknn._checks import as_count, as_k, as_matrix, as_queries, check_width, metric_name
 from fastknn._core import cpu_level
 from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn._plan import Part, plan, steps_by_block
@@ -323,7 +323,8 @@ class Index:
         Parameters
         ----------
         queries : array-like of shape (n_queries, width)
-            Of any type that `train` may have, not necessarily the same one.
+            Of any type that `train` may have, not necessarily the same one. There may be none:
+            then the results have no rows.
         k : int
             Neighbours to find, from 1 to the number of training rows.
         n_jobs : int or None, default None
@@ -392,11 +393,14 @@ class Index:
             Where a query has fewer than k such rows, absent ones come last.
         """
         started = time.perf_counter()
-        queries = as_matrix(queries, "queries", check_finite)
-        check_width(queries, self.width)
+        queries = as_queries(queries, self.width, check_finite)
         k = as_k(k, len(self))
         self._sample.check(self.train)
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
+        if not len(queries):  # nothing to plan
+            with shown(progress, 0):
+                self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
+            return no_keys(0, k, self.metric)
         parts, n_splits = plan(
             len(queries), searcher.panels, n_threads, self.width, k * 16, searcher.panels_together
         )
@@ -523,7 +527,7 @@ class _Tally:
         self.coding += sum(block.coding_seconds for block in blocks)
 
     def stats(self) -> dict:
-        *stages, refine = self.stage_seconds
+        *stages, refine = self.stage_seconds or [0.0]  # of no block at all
         return {
             "rows_screened": self.screened,
             "survivors": self.survivors,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core
-from fastknn._checks import as_matrix, as_out, check_width, metric_name
+from fastknn._checks import as_matrix, as_out, as_queries, metric_name
 from fastknn._plan import Part, plan, steps_by_block
 from fastknn._threads import for_each, thread_count
 from fastknn.direct import DIFFERENCES
@@ -25,6 +25,7 @@ def pairwise_distances(
     Parameters
     ----------
     queries : array-like of shape (n_queries, width)
+        There may be none: then the matrix has no rows.
     train : array-like of shape (n_rows, width)
         Both of any type that `Index` takes; two different types meet in the one that holds both.
     metric : str, default "l2"
@@ -63,14 +64,16 @@ def pairwise_distances(
     metric = metric_name(metric)
     if metric not in ("l1", "l2"):
         raise ValueError(f"metric must be 'l1' or 'l2' for a matrix of distances; got {metric!r}")
-    queries, train = as_matrix(queries, "queries"), as_matrix(train, "train")
-    check_width(queries, train.shape[1])
+    n_threads = thread_count(n_jobs)
+    train = as_matrix(train, "train")
+    queries = as_queries(queries, train.shape[1])
     common = np.result_type(queries, train)
     result_type = np.float32 if common == np.float32 else np.float64
     out = as_out(out, (len(queries), len(train)), result_type)
+    if not len(queries):
+        return out
     if metric == "l2" and common == np.float32 and not _squares_fit(queries, train):
         common = np.dtype(np.float64)
-    n_threads = thread_count(n_jobs)
     queries = queries.astype(common, copy=False)
     train = train.astype(common, copy=False)
     panels = Searcher(train, metric, DIFFERENCES, n_threads).panels
