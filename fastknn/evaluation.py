@@ -9,9 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastknn._checks import as_count, as_k, as_matrix, check_width, metric_name, several
+from fastknn._checks import (
+    as_count,
+    as_k,
+    as_labels,
+    as_matrix,
+    as_path,
+    as_queries,
+    check_progress,
+    check_width,
+    checked_matrix,
+    metric_name,
+    several,
+)
 from fastknn._files import check_ending, written_whole
 from fastknn._progress import Told, shown
+from fastknn._threads import thread_count
 from fastknn.graph import knn
 from fastknn.vectors import open_vectors, write_ivecs
 from fastknn.vote import vote_proba
@@ -77,13 +90,15 @@ def probe(
     >>> probe(points, labels, points + 0.1, labels, ks=[1, 4])["top1"]
     array([1., 1.])
     """
+    thread_count(n_jobs)
+    check_progress(progress)
     train, queries = (
         as_matrix(features, name)
         for features, name in ((train_features, "train_features"), (test_features, "test_features"))
     )
     check_width(queries, train.shape[1], "test_features")
-    train_labels = _labels(train_labels, "train_labels", len(train))
-    test_labels = _labels(test_labels, "test_labels", len(queries))
+    train_labels = as_labels(train_labels, "train_labels", len(train))
+    test_labels = as_labels(test_labels, "test_labels", len(queries))
     asked = several(ks, "ks", lambda k: as_count(k, "ks"))
     temperatures = [float(one) for one in several(temperatures, "temperatures", _temperature)]
     effective = [min(k, len(train)) for k in asked]
@@ -126,15 +141,8 @@ def probe(
 
 
 def _temperature(value: float) -> None:
-    if not isinstance(value, Real) or not 0 < value < np.inf:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < np.inf:
         raise ValueError(f"temperatures must be positive, got {value!r}")
-
-
-def _labels(labels, name: str, n_rows: int) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.shape != (n_rows,):
-        raise ValueError(f"{name} must have a label for each of {n_rows} rows, got {labels.shape}")
-    return labels
 
 
 def _ranks(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -182,23 +190,43 @@ class GroundTruth(NamedTuple):
         path : str or os.PathLike
             .ivecs: the indices, as int32. .npy: the indices, as int64. .hdf5 or .h5: the layout
             of ann-benchmarks (needs h5py): "neighbors", "distances", and "tied".
-        train, queries : array-like, optional
-            For .hdf5: "train" and "test" of that layout; copied a gigabyte at a time.
+        train, queries : array-like of shape (n, width), str or os.PathLike, optional
+            What was searched, or files of it, as for `ground_truth`. For .hdf5: "train" and
+            "test" of that layout; copied a gigabyte at a time. Their shapes are checked for
+            the other endings too.
 
         Raises
         ------
-        ValueError
-            If the name ends otherwise, or h5py is wanted and not there.
+        ValueError, TypeError
+            Before anything is written: if the name ends otherwise, h5py is wanted and not there,
+            or, by name, `train` has no row for some index, `queries` are not as many as were
+            answered, or either is no dense matrix of numbers.
         OSError
             If it cannot be written; then no part of it is.
         """
-        check_truth_file(path, "path")
-        if Path(path).suffix == ".ivecs":
-            write_ivecs(path, self.indices)
+        path = check_truth_file(path, "path")
+        indices, n_queries = np.asarray(self.indices), len(self.indices)
+        if train is not None:
+            train = _rows(train, "train")
+            largest = indices.max(initial=-1)
+            if largest >= len(train):
+                raise ValueError(
+                    f"train must have a row for each of indices, which go up to {largest}; "
+                    f"got {len(train)} rows"
+                )
+        if queries is not None:
+            width = None if train is None else train.shape[1]
+            queries = _rows(queries, "queries", width, may_be_none=True)
+            if len(queries) != n_queries:
+                raise ValueError(
+                    f"queries must be the {n_queries} that indices are of, got {len(queries)} rows"
+                )
+        if path.suffix == ".ivecs":
+            write_ivecs(path, indices)
             return
         with written_whole(path) as part:
             if part.suffix == ".npy":
-                np.save(part, self.indices)
+                np.save(part, indices)
             else:
                 self._save_hdf5(part, train, queries)
 
@@ -208,17 +236,16 @@ class GroundTruth(NamedTuple):
         names = {"l2": "euclidean", "cosine": "angular", "l1": "manhattan"}
         with h5py.File(path, "w") as file:
             file.attrs["type"] = "dense"
-            file.attrs["distance"] = names[self.metric]
+            file.attrs["distance"] = names[metric_name(self.metric)]
             file.attrs["point_type"] = "float"
             for name, rows in (("train", train), ("test", queries)):
                 if rows is not None:
-                    rows = np.asarray(rows)
                     file.attrs["dimension"] = rows.shape[1]
                     copy = file.create_dataset(name, rows.shape, rows.dtype)
                     for some in _chunks(rows):
                         copy[some] = rows[some]
-            file.create_dataset("neighbors", data=self.indices.astype(np.int32))
-            file.create_dataset("distances", data=self.distances.astype(np.float32))
+            file.create_dataset("neighbors", data=np.asarray(self.indices, np.int32))
+            file.create_dataset("distances", data=np.asarray(self.distances, np.float32))
             file.create_dataset("tied", data=self.tied)
 
 
@@ -231,7 +258,8 @@ def ground_truth(
     ----------
     train, queries : array-like of shape (n, width), str or os.PathLike
         Rows, or files of them: see `fastknn.vectors.open_vectors`. Training rows on disk are
-        read a gigabyte at a time, so that they need not fit in memory.
+        read a gigabyte at a time, so that they need not fit in memory. There may be no queries:
+        then the results have no rows.
     k : int, default 100
     metric : str, default "l2"
         As for `Index`.
@@ -252,6 +280,10 @@ def ground_truth(
     For n_rows training rows, each a gigabyte's part of them is searched by `knn`, which chooses
     a screen where that pays, and the results are merged: O(n_queries k) memory beside it.
 
+    Floats are looked through for NaN and infinity before the search begins, and the error says
+    the row of `train`. For rows on disk this reads the file once more, which takes a small part
+    of the time of a search of many queries, and spares the whole of one that would fail.
+
     Examples
     --------
     >>> from fastknn import ground_truth
@@ -260,15 +292,13 @@ def ground_truth(
     (array([[1, 0]]), array([ True]))
     """
     metric = metric_name(metric)
-    train, queries = (
-        open_vectors(rows) if isinstance(rows, str | os.PathLike) else np.asarray(rows)
-        for rows in (train, queries)
-    )
-    queries = as_matrix(queries, "queries")
-    if train.ndim != 2 or not train.size:
-        raise ValueError(f"train must be a matrix (rows, width), got shape {train.shape}")
-    check_width(queries, train.shape[1])
+    thread_count(n_jobs)
+    check_progress(progress)
+    train = _rows(train, "train")
+    queries = _rows(queries, "queries", train.shape[1], may_be_none=True)
     k = as_k(k, len(train))
+    queries = as_queries(queries, train.shape[1])
+    checked_matrix(train, "train")  # and not converted: rows on disk may be larger than memory
     wanted = min(k + 1, len(train))  # one more, to see whether it ties
     distances, indices = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
     with shown(progress, len(queries)) as advance:
@@ -293,12 +323,20 @@ def ground_truth(
     return GroundTruth(indices[:, :k].copy(), distances[:, :k].copy(), tied, metric)
 
 
-def check_truth_file(path: str | os.PathLike[str], name: str) -> None:
-    """Raise if no file of ground truth is named so, or its writer is not installed."""
+def check_truth_file(path: str | os.PathLike[str], name: str) -> Path:
+    """Return the path, unless no file of ground truth is named so or its writer is missing."""
+    path = as_path(path, name)
     check_ending(path, name, ENDINGS)
-    ending = Path(path).suffix
-    if ending in (".hdf5", ".h5") and importlib.util.find_spec("h5py") is None:
-        raise ValueError(f"{name}: {ending} needs h5py, which is not installed")
+    if path.suffix in (".hdf5", ".h5") and importlib.util.find_spec("h5py") is None:
+        raise ValueError(f"{name}: {path.suffix} needs h5py, which is not installed")
+    return path
+
+
+def _rows(rows, name: str, width: int | None = None, may_be_none: bool = False) -> np.ndarray:
+    """Rows, or those of a file, with their shape and type checked, and not their values."""
+    if isinstance(rows, str | os.PathLike):
+        rows = open_vectors(rows)
+    return checked_matrix(rows, name, False, width, may_be_none)
 
 
 def _chunks(rows: np.ndarray) -> Iterator[slice]:

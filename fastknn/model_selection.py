@@ -14,12 +14,21 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import LeaveOneOut, ParameterGrid, check_cv
-from sklearn.utils import indexable
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastknn._checks import as_count, metric_name, several
+from fastknn._checks import (
+    array_of_columns,
+    as_count,
+    as_labels,
+    as_matrix,
+    check_progress,
+    checked_matrix,
+    metric_name,
+    several,
+)
 from fastknn._progress import Told, shown
+from fastknn._threads import thread_count
 from fastknn.graph import index_for, without_self
 from fastknn.index import Index
 from fastknn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -54,7 +63,7 @@ def cross_validate_k(
     Parameters
     ----------
     X : array-like of shape (n_rows, n_features)
-        Of any type that `Index` takes; bytes stay bytes.
+        Of any type that `Index` takes, tables included; bytes stay bytes.
     y : array-like of shape (n_rows,), or (n_rows, n_outputs) for a regression
         Labels, or the targets of a regression.
     ks : sequence of int, optional
@@ -108,13 +117,14 @@ def cross_validate_k(
     >>> best["metric"], best["n_neighbors"]
     ('l2', 3)
     """
-    X, y, groups = indexable(X, y, groups)
-    X = check_array(X, order="C", input_name="X")
-    y = np.asarray(y)
-    if not regression:
-        check_classification_targets(y)
-        if y.ndim > 1:
-            raise ValueError(f"y must have one label a row, got shape {y.shape}")
+    thread_count(n_jobs)
+    check_progress(progress)
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2:
+        X = array_of_columns(X.T, "X")  # numbers, as scikit-learn's searches take them
+    X = np.ascontiguousarray(as_matrix(X, "X"))
+    y = _targets(y, len(X), regression)
+    if groups is not None:
+        _check_groups(groups, len(X))
     answers = _Means if regression else _Votes
     scoring = "r2" if regression and scoring == "accuracy" else scoring
     scorer = check_scoring(answers(), scoring=scoring)
@@ -149,8 +159,11 @@ def _folds(cv, X: np.ndarray, y: np.ndarray, groups) -> list | None:
     """
     if isinstance(cv, LeaveOneOut):
         return None
-    every = np.arange(len(X))  # generators may give indices or masks
-    folds = [(every[train], every[test]) for train, test in cv.split(X, y, groups)]
+    every = np.arange(len(X))
+    folds = [
+        (_held_rows(train, every), _held_rows(test, every))
+        for train, test in cv.split(X, y, groups)
+    ]
     if not folds or not all(len(train) and len(test) for train, test in folds):
         raise ValueError("cv must give folds with rows to learn from and rows to hold out")
     return folds
@@ -314,6 +327,43 @@ def _results(grid: list[dict], scores: np.ndarray) -> dict:
 
 
 # --- Checks -----------------------------------------------------------------------------------
+
+
+def _targets(y, n_rows: int, regression: bool) -> np.ndarray:
+    """Labels (n_rows,), or the targets of a regression (n_rows,) or (n_rows, n_outputs)."""
+    if not regression:
+        y = as_labels(y, "y", n_rows)
+        check_classification_targets(y)
+        return y
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"y must be targets of equal length: {error}") from error
+    if y.ndim not in (1, 2) or len(y) != n_rows:
+        raise ValueError(f"y must have a target for each of {n_rows} rows, got shape {y.shape}")
+    columns = y.reshape(n_rows, -1)
+    if y.dtype == object:
+        columns = array_of_columns(columns.T, "y")
+    return checked_matrix(columns, "y").reshape(y.shape)
+
+
+def _check_groups(groups, n_rows: int) -> None:
+    groups = np.asarray(groups)
+    if groups.ndim == 0 or len(groups) != n_rows:
+        raise ValueError(
+            f"groups must have an entry for each of {n_rows} rows, got shape {groups.shape}"
+        )
+
+
+def _held_rows(rows, every: np.ndarray) -> np.ndarray:
+    """Indices of rows, which a generator may give as indices or as a mask."""
+    try:
+        chosen = every[np.asarray(rows)]
+    except IndexError as error:
+        raise ValueError(f"cv must give indices or masks of {len(every)} rows: {error}") from error
+    if chosen.ndim != 1:
+        raise ValueError(f"cv must give arrays of indices or masks, got {rows!r}")
+    return chosen
 
 
 def _numbers(ks: Sequence[int] | None, most: int) -> list[int]:

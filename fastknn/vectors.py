@@ -5,10 +5,10 @@ little-endian int32: float32, uint8 and int32 rows (http://corpus-texmex.irisa.f
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 
+from fastknn._checks import as_path
 from fastknn._files import written_whole
 
 __all__ = ["open_vectors", "write_ivecs"]
@@ -33,7 +33,7 @@ def open_vectors(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    FileNotFoundError, ValueError, TypeError
         If there is no such file, its name ends otherwise, or it is not what its name says.
 
     Examples
@@ -45,13 +45,13 @@ def open_vectors(path: str | os.PathLike[str]) -> np.ndarray:
     ...     open_vectors(f"{folder}/three.ivecs").tolist()
     [[1, 2], [3, 4], [5, 6]]
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "path")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix == ".npy":
         try:
-            rows = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+            rows = np.lib.format.open_memmap(path, mode="r")
+        except Exception as error:  # the header's parser raises many kinds
             raise ValueError(f"{path}: not a .npy file of numbers: {error}") from error
         if rows.ndim != 2 or not rows.size:
             raise ValueError(f"{path}: must hold a matrix (rows, width), found shape {rows.shape}")
@@ -86,7 +86,7 @@ def write_ivecs(path: str | os.PathLike[str], rows) -> None:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If they are not.
     OSError
         If the file cannot be written; then no part of it is.
@@ -98,7 +98,11 @@ def write_ivecs(path: str | os.PathLike[str], rows) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_ivecs(f"{folder}/two.ivecs", [[7, 8, 9], [4, 5, 6]])
     """
-    rows = np.asarray(rows)
+    path = as_path(path, "path")
+    try:
+        rows = np.asarray(rows)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(f"rows must be a matrix of integers: {error}") from error
     if rows.ndim != 2 or rows.dtype.kind not in "iu":
         raise ValueError(f"rows must be a matrix of integers, got {rows.dtype} {rows.shape}")
     if rows.size and (rows.max() > np.iinfo(np.int32).max or rows.min() < np.iinfo(np.int32).min):

@@ -1,8 +1,11 @@
 """Probes of embeddings and ground truth, against plain definitions."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 from fastknn import evaluation, ground_truth, probe
 from fastknn.reference import reference_knn
@@ -194,5 +197,205 @@ def test_bad_ground_truth():
         ground_truth(np.eye(3), np.eye(4), 1)
     with pytest.raises(ValueError, match="metric must be one of"):
         ground_truth(np.eye(3), np.eye(3), 1, "hamming")
-    with pytest.raises(ValueError, match="train must be a matrix"):
+    with pytest.raises(ValueError, match=r"train must have shape \(n_rows, width\), got \(3,\)"):
         ground_truth(np.ones(3), np.eye(3), 1)
+
+
+BAD_ROWS = {
+    # what `train` or `queries` may not be
+    "sparse": (
+        TypeError,
+        "must be a dense array, got a sparse csr_matrix",
+        sparse.csr_matrix([[1]]),
+    ),
+    "one row": (ValueError, r"must have shape \(n_\w+, (3|width)\), got \(3,\)", np.ones(3)),
+    "three dimensions": (ValueError, r"must have shape .*got \(1, 3, 3\)", np.ones((1, 3, 3))),
+    "scalar": (ValueError, r"must have shape .*got \(\)", 3.0),
+    "no width": (ValueError, r"must not be empty, got shape \(3, 0\)", np.ones((3, 0))),
+    "text": (TypeError, "must hold numbers .*<U1", [["a", "b", "c"]]),
+    "objects": (TypeError, "must hold numbers .*object", np.ones((3, 3), object)),
+    "complex": (TypeError, "must hold numbers .*complex128", np.ones((3, 3), complex)),
+    "ragged": (ValueError, "must be a matrix", [[1.0, 2.0, 3.0], [1.0]]),
+    "large": (ValueError, r"has integers beyond 2\*\*53", np.full((3, 3), 2**60)),
+    "bytes": (ValueError, r"must have shape .*got \(\)", b"train.npy"),
+}
+
+
+@pytest.mark.parametrize(("error", "match", "rows"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_bad_rows_of_ground_truth(tmp_path, error, match, rows):
+    for queries in (np.eye(3), np.ones((4, 2))):  # which are looked at afterwards
+        with pytest.raises(error, match=f"^train {match}"):
+            ground_truth(rows, queries, 1)
+    with pytest.raises(error, match=f"^queries {match}"):
+        ground_truth(np.eye(3), rows, 1)
+    truth = ground_truth(np.eye(3), np.eye(3), 1)
+    for name in ("truth.ivecs", "truth.npy", *(["truth.h5"] if find_spec("h5py") else [])):
+        with pytest.raises(error, match=f"^train {match}"):
+            truth.save(tmp_path / name, rows, np.eye(3))
+        with pytest.raises(error, match=f"^queries {match}"):
+            truth.save(tmp_path / name, np.eye(3), rows)
+        with pytest.raises(error, match=f"^queries {match}"):
+            truth.save(tmp_path / name, queries=rows)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite_is_found_before_any_search(tmp_path, monkeypatch, dtype, value):
+    """By its row of all, although the rows would be searched in parts."""
+    monkeypatch.setattr(evaluation, "CHUNK_BYTES", 100)
+    monkeypatch.setattr("fastknn._core.Panels", None)
+    train, queries = np.ones((900, 3), dtype), np.ones((5, 3), dtype)
+    train[777, 1] = value
+    np.save(tmp_path / "train.npy", train)
+    match = f"^train must be finite, found {value} at row 777, column 1$"
+    for rows in (train, np.asfortranarray(train), train.tolist(), tmp_path / "train.npy"):
+        with pytest.raises(ValueError, match=match):
+            ground_truth(rows, queries, 1)
+    with pytest.raises(
+        ValueError, match=r"^queries must be finite, found .* at row 777, column 1$"
+    ):
+        ground_truth(queries, train, 1)
+    if dtype == "f4":
+        write_vectors(tmp_path / "train.fvecs", train)
+        with pytest.raises(ValueError, match=match):
+            ground_truth(tmp_path / "train.fvecs", queries, 1)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"k": 0},
+        {"k": 41},
+        {"k": 1.5},
+        {"metric": "l3"},
+        {"n_jobs": 0},
+        {"n_jobs": "2"},
+        {"progress": "yes"},
+        {"progress": 1},
+        {"queries": np.ones((2, 4))},
+        {"queries": [[np.nan] * 3]},
+    ],
+)
+def test_arguments_are_checked_before_any_work(monkeypatch, kwargs):
+    monkeypatch.setattr("fastknn._core.Panels", None)
+    arguments = {"train": np.ones((40, 3)), "queries": np.ones((2, 3)), "k": 1, **kwargs}
+    with pytest.raises((ValueError, TypeError), match=f"^{next(iter(kwargs))} must "):
+        ground_truth(**arguments)
+
+
+def test_ground_truth_of_tables_and_lists():
+    rows = np.random.default_rng(0).integers(0, 9, (40, 3)).astype(np.uint8)
+    expected = ground_truth(rows, rows, 5)
+    others = [rows.tolist(), rows.astype(">f4"), np.asfortranarray(rows), rows.astype(np.int64)]
+    if find_spec("pandas"):
+        import pandas
+
+        others.append(pandas.DataFrame(rows).astype("Int64"))
+    for train in others:
+        found = ground_truth(train, train, 5)
+        assert_array_equal(found.indices, expected.indices)
+        assert_array_equal(found.tied, expected.tied)
+
+
+def test_what_is_saved_with_ground_truth(tmp_path):
+    """Rows as they were searched, in any form that can be searched, or an error by name."""
+    h5py = pytest.importorskip("h5py")
+    random = np.random.default_rng(0)
+    train, queries = random.integers(0, 9, (50, 3)).astype("f4"), random.normal(size=(20, 3))
+    truth = ground_truth(train, queries, 50)
+    path = tmp_path / "truth.hdf5"
+    np.save(tmp_path / "train.npy", train)
+    np.save(tmp_path / "queries.npy", queries)
+    forms = [(tmp_path / "train.npy", str(tmp_path / "queries.npy")), (train, queries)]
+    forms.append((train.tolist(), queries.tolist()))
+    if find_spec("pandas"):
+        import pandas
+
+        forms.append((pandas.DataFrame(train), pandas.DataFrame(queries)))
+    for rows, asked in forms:
+        truth.save(path, rows, asked)
+        with h5py.File(path) as file:
+            assert_array_equal(file["train"], train)
+            assert_array_equal(file["test"], queries)
+            assert file.attrs["dimension"] == 3
+        path.unlink()
+    for rows, asked, error, match in (
+        (train[:3], queries, ValueError, "train must have a row for each of indices, .* up to 49"),
+        (train[:49], None, ValueError, "train must have a row for each of indices, .* up to 49"),
+        (queries, train, ValueError, "train must have a row for each of indices"),
+        (train, queries[:19], ValueError, "queries must be the 20 that indices are of, got 19"),
+        (train, train, ValueError, "queries must be the 20 that indices are of, got 50"),
+        (None, queries[:0], ValueError, "queries must be the 20 that indices are of, got 0"),
+        (train, queries[:, :2], ValueError, "queries must be as wide as train: got 2 columns"),
+        ("nowhere.npy", queries, FileNotFoundError, "nowhere.npy: no such file"),
+        (train, "queries.txt", FileNotFoundError, "queries.txt: no such file"),
+    ):
+        for name in ("truth.hdf5", "truth.h5", "truth.ivecs", "truth.npy"):
+            with pytest.raises(error, match=match):
+                truth.save(tmp_path / name, rows, asked)
+            assert not (tmp_path / name).exists()
+    for other in (None, 3, b"truth.npy"):
+        with pytest.raises(TypeError, match=r"^path must be a path, a str or os\.PathLike; got "):
+            truth.save(other)
+
+
+def test_no_queries_are_saved_too(tmp_path):
+    truth = ground_truth(np.eye(3), np.empty((0, 3)), 2)
+    truth.save(tmp_path / "truth.npy", np.eye(3), np.empty((0, 3)))
+    assert np.load(tmp_path / "truth.npy").shape == (0, 2)
+    if find_spec("h5py"):
+        import h5py
+
+        truth.save(tmp_path / "truth.h5", np.eye(3), np.empty((0, 3)))
+        with h5py.File(tmp_path / "truth.h5") as file:
+            assert file["test"].shape == (0, 3)
+
+
+def test_bad_files_of_vectors(tmp_path):
+    whole = tmp_path / "whole.npy"
+    np.save(whole, np.ones((3, 3)))
+    content = whole.read_bytes()
+    np.savez(tmp_path / "zipped.npz", np.ones(3))
+    zipped = (tmp_path / "zipped.npz").read_bytes()
+    header = b"\x93NUMPY\x01\x00\x10\x00{garbage!!!!!!!!\n"
+    for damaged in (b"", content[:20], content[:-1], zipped, header):
+        whole.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"whole\.npy: not a \.npy file of numbers"):
+            open_vectors(whole)
+    np.save(whole, np.ones((3, 3), object))
+    with pytest.raises(ValueError, match=r"whole\.npy: not a \.npy file of numbers"):
+        open_vectors(whole)
+    for path in (None, 3, b"whole.npy"):
+        with pytest.raises(TypeError, match=r"^path must be a path"):
+            open_vectors(path)
+        with pytest.raises(TypeError, match=r"^path must be a path"):
+            write_ivecs(path, [[1]])
+    for rows in ([[1], [1, 2]], [[1.5]], [1], sparse.csr_matrix([[1]]), [["a"]]):
+        with pytest.raises(ValueError, match=r"^rows must be a matrix of integers"):
+            write_ivecs(tmp_path / "rows.ivecs", rows)
+
+
+@pytest.mark.parametrize(
+    ("named", "error", "match"),
+    [
+        ({"ks": [[1]]}, TypeError, "ks must be an integer"),
+        ({"temperatures": [[1.0]]}, ValueError, "temperatures must be positive"),
+        ({"temperatures": [True]}, ValueError, "temperatures must be positive"),
+        ({"n_jobs": 0}, ValueError, "n_jobs must"),
+        ({"progress": "yes"}, TypeError, "progress must"),
+        ({"train_features": np.ones(24)}, ValueError, r"train_features must have shape \(n_rows, "),
+        ({"test_features": sparse.eye(24).tocsr()}, TypeError, "test_features must be a dense"),
+        ({"train_labels": [[1], [1, 2]]}, ValueError, "train_labels must be a sequence of labels"),
+        ({"train_labels": np.ones((300, 2))}, ValueError, "train_labels must have one label a row"),
+        ({"train_labels": [np.nan] * 300}, ValueError, "train_labels must not be NaN, .* row 0"),
+        ({"train_labels": [None, 1] * 150}, TypeError, "train_labels must be labels of one kind"),
+        ({"test_labels": [1, None] * 50}, TypeError, "test_labels must be labels of one kind"),
+        ({"test_labels": 3}, ValueError, "test_labels must have a label for each of 100 rows"),
+    ],
+)
+def test_bad_probes_come_before_any_work(embeddings, monkeypatch, named, error, match):
+    monkeypatch.setattr("fastknn._core.Panels", None)
+    names = ("train_features", "train_labels", "test_features", "test_labels")
+    with pytest.raises(error, match=f"^{match}"):
+        probe(**{**dict(zip(names, embeddings, strict=True)), **named})
