@@ -1,26 +1,32 @@
-"""The command ``fastknn tune``: choose on folds of the training set, report the test set once."""
+"""The command ``fastknn tune``: choose on folds of the training set, report the test set once.
+
+And what it has in common with ``fastknn classify``: the two sets.
+"""
 
 import argparse
 import csv
 import json
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastknn._checks import as_path, check_width, checked_matrix
 from fastknn._files import check_ending, written_whole
+
+if TYPE_CHECKING:
+    from fastknn.datasets import LabelledImages
 
 ROWS_SHOWN = 12
 
 
 def tune(options: argparse.Namespace, progress: bool) -> None:
     """Run the experiment that the options describe, and print and write what came of it."""
-    from fastknn.datasets import load_labelled_images
     from fastknn.model_selection import cross_validate_k
     from fastknn.neighbors import KNeighborsClassifier
 
-    train = load_labelled_images(options.train, split="train")
-    test = load_labelled_images(options.test or options.train, split="test")
+    train, test = load_sets(options)
     images, labels = train.images[: options.limit], train.labels[: options.limit]
     asked, truth = test.images[: options.test_limit], test.labels[: options.test_limit]
     shape = " x ".join(map(str, train.image_shape))
@@ -54,6 +60,33 @@ def tune(options: argparse.Namespace, progress: bool) -> None:
     if options.plot:
         _draw(options.plot, results, described)
         print(f"picture written to {options.plot}")
+
+
+def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledImages]":
+    """The images of --train and of --test, or of the test part of --train.
+
+    Nothing is read if an image would be learned from and tested on: a single file has no test
+    part, and no file may belong to both sets.
+    """
+    from fastknn.datasets import part_files
+
+    kind, files = part_files(options.train, "train")
+    if options.test is None:
+        try:
+            test_kind, test_files = part_files(options.train, "test")
+        except (ValueError, FileNotFoundError) as error:
+            raise ValueError(f"give --test, for --train has no test part ({error})") from error
+    else:  # a file is read whole, of a folder the test part
+        split = "test" if as_path(options.test, "--test").is_dir() else "train"
+        test_kind, test_files = part_files(options.test, split)
+    for file in test_files:
+        if any(file.samefile(other) for other in files):
+            raise ValueError(f"--test must be other images than --train, and {file} is in both")
+    train, test = kind.read(files), test_kind.read(test_files)
+    checked_matrix(train.images, "--train")
+    checked_matrix(test.images, "--test")
+    check_width(test.images, train.images.shape[1], "--test")
+    return train, test
 
 
 def _print_table(results: dict) -> None:

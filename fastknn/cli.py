@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastknn import __version__
+from fastknn._checks import as_k
 from fastknn._files import check_ending, check_writable, written_whole
-from fastknn._tune import check_drawable, numbers, tune
+from fastknn._threads import thread_count
+from fastknn._tune import check_drawable, load_sets, numbers, tune
 
 DESCRIPTION = """\
 Exact k-nearest-neighbour classification under L1 and L2.
@@ -21,8 +23,9 @@ CLASSIFY = """\
 Classify images by the majority of their exact K nearest neighbours.
 
 PATH is a folder of CIFAR-10 (binary or Python layout) or MNIST (IDX, gzipped or not), of which
---train takes the training part and --test the test part; or one file: a CIFAR-10 batch, an IDX
-image file with its labels beside it, or a .npz with X and y.
+--train takes the training part and --test the test part; or one file, which is read whole: a
+CIFAR-10 batch, an IDX image file with its labels beside it, or a .npz with X and y. Where --train
+is one file, --test must be given: another file, or a folder. No file may be in both sets.
 """
 RUN = """\
 Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from
@@ -93,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     sets = argparse.ArgumentParser(add_help=False)
     sets.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
     sets.add_argument(
-        "--test", metavar="PATH", help="images to test on (default: the test part of --train)"
+        "--test",
+        metavar="PATH",
+        help="images to test on (default: the test part of the folder --train)",
     )
     common = argparse.ArgumentParser(add_help=False, parents=[threads])
     common.add_argument(
@@ -225,13 +230,13 @@ def _run(options: argparse.Namespace) -> None:
 def _classify(options: argparse.Namespace) -> None:
     from sklearn.metrics import confusion_matrix
 
-    from fastknn.datasets import load_labelled_images
     from fastknn.index import Index
     from fastknn.vote import distance_weights, vote
 
     check_writable(options.output, "--output")
-    train = load_labelled_images(options.train, split="train")
-    test = load_labelled_images(options.test or options.train, split="test")
+    thread_count(options.n_jobs)
+    train, test = load_sets(options)
+    as_k(options.k, len(train.images))
     shape = " x ".join(map(str, train.image_shape))
     print(f"train     {len(train.images):,} images of {shape}, {train.images.dtype}")
     print(f"test      {len(test.images):,} images")

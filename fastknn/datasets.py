@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 
+from fastknn._checks import as_path
+
 __all__ = ["Dataset", "LabelledImages", "load_cifar10", "load_labelled_images", "load_mnist"]
 
 CIFAR_SHAPE = (3, 32, 32)  # the red plane, the green and the blue, each by rows
@@ -153,7 +155,7 @@ def load_cifar10(path: str | os.PathLike[str], *, layout: str | None = None) -> 
     if layout is not None and layout not in layouts:
         raise ValueError(f"layout must be None, 'binary' or 'python', got {layout!r}")
     kinds = list(layouts.values()) if layout is None else [layouts[layout]]
-    kind, folder = _locate(kinds, Path(path).expanduser())
+    kind, folder = _locate(kinds, as_path(path, "path"))
     _part_files(kind, folder, "names")  # part of the set, though a lone batch can do without
     return _load_dataset(kind, folder)
 
@@ -200,7 +202,7 @@ def load_mnist(path: str | os.PathLike[str]) -> Dataset:
     >>> mnist.train.shape, mnist.test_labels, mnist.image_shape
     ((2, 784), array([3, 8]), (28, 28))
     """
-    return _load_dataset(*_locate((_IDX,), Path(path).expanduser()), MNIST_SHAPE)
+    return _load_dataset(*_locate((_IDX,), as_path(path, "path")), MNIST_SHAPE)
 
 
 def load_labelled_images(path: str | os.PathLike[str], *, split: str = "train") -> LabelledImages:
@@ -220,7 +222,8 @@ def load_labelled_images(path: str | os.PathLike[str], *, split: str = "train") 
         or a folder that `load_cifar10` or `load_mnist` can read. Where a folder holds several
         sets, CIFAR-10 binary comes first, then CIFAR-10 Python, then MNIST.
     split : {"train", "test"}, default "train"
-        The part to read of a folder. A file is read whole, whatever this says.
+        The part to read of a folder. A file is one part, whatever it is used for: "train", the
+        default, reads it whole, and "test" is refused, for it would give the same images again.
 
     Returns
     -------
@@ -240,7 +243,10 @@ def load_labelled_images(path: str | os.PathLike[str], *, split: str = "train") 
     FileNotFoundError
         If there is nothing at ``path``, or a file that belongs to it is missing.
     ValueError
-        If ``split`` is unknown, or a file is foreign or malformed; the message names the file.
+        If ``split`` is unknown, or "test" of a single file, or a file is foreign or malformed;
+        the message names the file.
+    TypeError
+        If ``path`` is none.
 
     Examples
     --------
@@ -255,13 +261,8 @@ def load_labelled_images(path: str | os.PathLike[str], *, split: str = "train") 
     >>> images.shape, labels, image_shape
     ((4, 64), array([0, 1, 1, 0]), (8, 8))
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-    place = Path(path).expanduser()
-    if place.is_dir():
-        kind, folder = _locate([kind for kind in _FORMATS if kind.parts], place)
-        return kind.read(_part_files(kind, folder, split))
-    return _file_format(place).read([place])
+    kind, files = part_files(path, split)
+    return kind.read(files)
 
 
 # What is where -------------------------------------------------------------------------------
@@ -323,6 +324,20 @@ def _required(kind: _Format, folder: Path, name: str) -> Path:
         spellings = ", ".join(kind.spellings(name))
         raise FileNotFoundError(f"{folder / name}: expected this file ({spellings}), found none")
     return file
+
+
+def part_files(path: str | os.PathLike[str], split: str) -> tuple[_Format, list[Path]]:
+    """The format of what is at a path, and the files of its training or test part."""
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    path = as_path(path, "path")
+    if path.is_dir():
+        kind, folder = _locate([kind for kind in _FORMATS if kind.parts], path)
+        return kind, _part_files(kind, folder, split)
+    kind = _file_format(path)
+    if split == "test":
+        _refuse(path, "a folder, of which to read the test part", "a file, which has no parts")
+    return kind, [path]
 
 
 def _part_files(kind: _Format, folder: Path, part: str) -> list[Path]:

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,96 @@ def test_classify_writes_predictions(archives, tmp_path, capsys):
     nearest = ((test[:, None] - train) ** 2).sum(axis=2).argmin(axis=1)
     assert [int(row["nearest_train_row"]) for row in rows] == nearest.tolist()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp")]
+
+
+COMMANDS = {"classify": ["--k", "3"], "tune": ["--ks", "1,3", "--folds", "2"]}
+
+
+def write_idx(folder, prefix):
+    """Images of 2 by 2 in the layout of MNIST, with labels that alternate."""
+    images = np.random.default_rng(len(prefix)).integers(0, 256, (12, 2, 2), np.uint8)
+    header = struct.pack(">4i", 0x803, *images.shape)
+    (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+    labels = struct.pack(">2i", 0x801, 12) + bytes([0, 1] * 6)
+    (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(labels)
+    return folder / f"{prefix}-images-idx3-ubyte"
+
+
+def write_batch(folder, name):
+    """A CIFAR-10 batch whose images are of one colour each."""
+    generator = np.random.default_rng(len(name))
+    colours = generator.integers(0, 256, (12, 1), np.uint8).repeat(3072, axis=1)
+    path = folder / f"{name}.bin"
+    path.write_bytes(np.column_stack([np.array([0, 1] * 6, np.uint8), colours]).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", ["npz", "idx", "batch", "folder", "link"])
+def test_nothing_is_trained_and_tested_on(archives, tmp_path, capsys, monkeypatch, command, kind):
+    """What --train names has no test part: that is said, and nothing is read."""
+    if kind == "npz":
+        train = archives[0]
+    elif kind == "link":
+        train = tmp_path / "link.npz"
+        train.symlink_to(archives[0])
+    elif kind == "idx":
+        train = write_idx(tmp_path, "train")
+    elif kind == "batch":
+        train = write_batch(tmp_path, "data_batch_1")
+    else:  # of a set without its test part
+        train = tmp_path
+        write_idx(tmp_path, "train")
+    arguments = [command, "--train", str(train), *COMMANDS[command]]
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.load", None)
+        patch.setattr("fastknn.index.Index.__init__", None)
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "give --test, for --train has no test part" in err
+        assert str(train) in err
+        if kind == "folder":
+            return
+        assert main([*arguments, "--test", str(train)]) == 2
+        assert "--test must be other images than --train" in capsys.readouterr().err
+        if kind in ("npz", "link"):
+            same = str(archives[0].parent / "." / archives[0].name)
+            assert main([*arguments, "--test", same]) == 2
+            assert "--test must be other images than --train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_parts_of_a_folder_are_trained_and_tested_on(tmp_path, capsys, command):
+    train, test = (write_idx(tmp_path, prefix) for prefix in ("train", "t10k"))
+    arguments = [command, *COMMANDS[command], "--train"]
+    for more in ([tmp_path], [tmp_path, "--test", tmp_path], [train, "--test", test]):
+        assert main([*arguments, *map(str, more)]) == 0
+        assert re.search(r"of 12\)", capsys.readouterr().out)
+    # A part of a folder and a file that belongs to that part.
+    for more in ([tmp_path, "--test", train], [test, "--test", tmp_path]):
+        assert main([*arguments, *map(str, more)]) == 2
+        assert "is in both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_images_are_checked_before_any_work(archives, tmp_path, capsys, monkeypatch, command):
+    monkeypatch.setattr("fastknn.index.Index.__init__", None)
+    narrow, nan = tmp_path / "narrow.npz", tmp_path / "nan.npz"
+    np.savez(narrow, X=np.zeros((4, 3), np.uint8), y=np.zeros(4, int))
+    np.savez(nan, X=np.full((4, 20), np.nan), y=np.zeros(4, int))
+    for path, message in (
+        (narrow, "--test must be as wide as train: got 3 columns, train has 20"),
+        (nan, "--test must be finite, found nan at row 0, column 0"),
+    ):
+        assert main([command, "--train", str(archives[0]), "--test", str(path)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_k_is_checked_before_any_work(archives, capsys, monkeypatch):
+    monkeypatch.setattr("fastknn.index.Index.__init__", None)
+    assert classify(archives, "--k", "61") == 2
+    assert "k must be at most the number of training rows, 60" in capsys.readouterr().err
 
 
 def test_progress_bar_is_shown_when_asked_for(archives, capsys):

@@ -279,6 +279,24 @@ def test_one_part_of_a_folder(tmp_path, write):
     assert test.image_shape == whole.image_shape
 
 
+def test_a_file_has_no_test_part(tmp_path):
+    write_binary(tmp_path)
+    write_mnist(tmp_path)
+    np.savez(tmp_path / "set.npz", X=np.zeros((3, 4)), y=[0, 1, 2])
+    write_python(tmp_path)
+    for name in ("set.npz", "test_batch.bin", "test_batch", "t10k-images-idx3-ubyte"):
+        assert len(load_labelled_images(tmp_path / name, split="train").images)
+        with pytest.raises(ValueError, match=rf"{name}: .*the test part, found a file, which has"):
+            load_labelled_images(tmp_path / name, split="test")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"set.npz", ["set.npz"]])
+def test_path_must_be_one(path):
+    for load in (load_cifar10, load_mnist, load_labelled_images):
+        with pytest.raises(TypeError, match=r"^path must be a path, a str or os\.PathLike; got "):
+            load(path)
+
+
 def test_split_must_be_known(tmp_path):
     with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'both'"):
         load_labelled_images(write_binary(tmp_path), split="both")
