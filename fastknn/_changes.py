@@ -26,9 +26,8 @@ class RowsSample:
     >>> rows = np.eye(3)
     >>> sample = RowsSample(rows)
     >>> rows *= 2
-    >>> sample.check(rows)
-    Traceback (most recent call last):
-    fastknn._changes.TrainChanged: train has changed since the index was built (row 0): ...
+    >>> sample.changed(rows)
+    0
     """
 
     def __init__(self, train: np.ndarray) -> None:

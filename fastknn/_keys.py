@@ -63,6 +63,12 @@ def merge(into: Keys, other: Keys) -> None:
     _core.merge(into, other)
 
 
+def equal_keys(found: Keys, place: int, other: int) -> np.ndarray:
+    """Whether the neighbors at two places have one key, per query: ndarray (n_queries,) of bool."""
+    equal = found.keys[:, place] == found.keys[:, other]
+    return equal if found.low is None else equal & (found.low[:, place] == found.low[:, other])
+
+
 def as_distances(found: Keys, metric: str) -> np.ndarray:
     """What users see: keys as distances, in place, float64 and never descending."""
     if metric in ANGLES:

@@ -22,10 +22,11 @@ from fastknn._checks import (
     metric_name,
     several,
 )
+from fastknn._keys import ABSENT, as_distances, equal_keys, merge, no_keys
 from fastknn._files import check_ending, written_whole
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
-from fastknn.graph import knn
+from fastknn.graph import index_for, knn
 from fastknn.vectors import open_vectors, write_ivecs
 from fastknn.vote import vote_proba
 
@@ -166,7 +167,8 @@ class GroundTruth(NamedTuple):
         Nearest first, equal distances by index.
     distances : ndarray (n_queries, k) of float64
     tied : ndarray (n_queries,) of bool
-        Whether a row that is not listed is as near as the k-th: then other answers are as right.
+        Whether a row that is not listed is as near as the k-th, by its exact key: then other
+        answers are as right.
     metric : str
 
     Examples
@@ -234,9 +236,10 @@ class GroundTruth(NamedTuple):
         import h5py
 
         names = {"l2": "euclidean", "cosine": "angular", "l1": "manhattan"}
+        metric = metric_name(self.metric)
         with h5py.File(path, "w") as file:
             file.attrs["type"] = "dense"
-            file.attrs["distance"] = names[metric_name(self.metric)]
+            file.attrs["distance"] = names.get(metric, metric)
             file.attrs["point_type"] = "float"
             for name, rows in (("train", train), ("test", queries)):
                 if rows is not None:
@@ -277,8 +280,9 @@ def ground_truth(
 
     Notes
     -----
-    For n_rows training rows, each a gigabyte's part of them is searched by `knn`, which chooses
-    a screen where that pays, and the results are merged: O(n_queries k) memory beside it.
+    Each gigabyte's part of the training rows is searched as by `knn`, which chooses a screen where
+    that pays, with the k-th key of the parts before as a bound; results are merged by (exact key,
+    row), and become distances last. O(n_queries k) memory beside a part.
 
     Floats are looked through for NaN and infinity before the search begins, and the error says
     the row of `train`. For rows on disk this reads the file once more, which takes a small part
@@ -300,27 +304,25 @@ def ground_truth(
     queries = as_queries(queries, train.shape[1])
     checked_matrix(train, "train")  # and not converted: rows on disk may be larger than memory
     wanted = min(k + 1, len(train))  # one more, to see whether it ties
-    distances, indices = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+    best = no_keys(len(queries), wanted, metric, absent=True)
     with shown(progress, len(queries)) as advance:
         for chunk in _chunks(train):
-            some = np.ascontiguousarray(train[chunk])
+            some = as_matrix(train[chunk], "train", check_finite=False)
             share = len(some) / len(train)
-            found = knn(
+            index = index_for(len(queries), some, min(wanted, len(some)), metric, n_jobs)
+            found = index.search_keys(
                 queries,
-                some,
                 min(wanted, len(some)),
-                metric,
+                max_key=best.keys[:, -1].copy(),  # no row beyond it will be among the best
                 n_jobs=n_jobs,
                 progress=Told(lambda n, share=share: advance(n * share)),
+                check_finite=False,
             )
-            distances = np.hstack([distances, found[0]])
-            indices = np.hstack([indices, found[1] + chunk.start])
-            # A stable sort keeps equal distances in the order of their rows.
-            order = np.argsort(distances, axis=1, kind="stable")[:, :wanted]
-            distances = np.take_along_axis(distances, order, axis=1)
-            indices = np.take_along_axis(indices, order, axis=1)
-    tied = distances[:, -1] == distances[:, k - 1] if wanted > k else np.zeros(len(queries), bool)
-    return GroundTruth(indices[:, :k].copy(), distances[:, :k].copy(), tied, metric)
+            found.rows[found.rows != ABSENT] += chunk.start
+            merge(best, found)
+    tied = equal_keys(best, k - 1, -1) if wanted > k else np.zeros(len(queries), bool)
+    distances = as_distances(best, metric)
+    return GroundTruth(best.rows[:, :k].copy(), distances[:, :k].copy(), tied, metric)
 
 
 def check_truth_file(path: str | os.PathLike[str], name: str) -> Path:
