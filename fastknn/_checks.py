@@ -18,6 +18,8 @@ METRICS = {
     "cosine": "cosine",
     "correlation": "correlation",
 }
+# Their one name each, in the order of the above.
+METRIC_NAMES = tuple(dict.fromkeys(METRICS.values()))
 # Values looked at in one go: bounds the memory that a check needs.
 CHECK_ELEMENTS = 1 << 20
 LARGEST_INTEGER = 2**53

@@ -1,18 +1,17 @@
-"""Angles between rows: the metrics "cosine" and "correlation", as the screens and the refine see them.
+"""Angles between rows, as screens and the refine see them: the metrics "cosine" and "correlation".
 
 The refine takes rows as whole numbers, of which sums of products are exact (`_kernels/kernels.h`,
 `angles.h`): whole numbers stand for themselves, and other floats are rounded to 56 bits below the
 row's largest magnitude. So equal angles have equal keys, in whatever order the columns are.
 
 Screens compare directions, which are rows divided by their norms, under L2: for directions u and v,
-|u - v|**2 = 2 - 2 <u, v>, without the cancellation of 1 - <u, v>. Directions are rounded, by at most
-`direction_error`, which is added to the bound of every query.
+|u - v|**2 = 2 - 2 <u, v>, without the cancellation of 1 - <u, v>. Directions are rounded, by at
+most `direction_error`, which is added to the bound of every query.
 """
 
 import numpy as np
 
 from fastknn import _core
-from fastknn._keys import ANGLES
 from fastknn._threads import for_each
 
 # A row of zeros has no direction; scikit-learn lays it at distance 1 from everything, other such
@@ -70,9 +69,7 @@ def direction_type(train: np.ndarray) -> np.dtype:
     return np.dtype(np.float64 if train.dtype == np.float64 else np.float32)
 
 
-def directions(
-    rows: np.ndarray, metric: str, kind: np.dtype, queries: bool = False
-) -> np.ndarray:
+def directions(rows: np.ndarray, metric: str, kind: np.dtype, queries: bool = False) -> np.ndarray:
     """Rows, as whole numbers and perhaps centred, divided by their norms; and two more columns.
 
     Parameters
@@ -125,8 +122,8 @@ def direction_error(width: int, metric: str, kind: np.dtype) -> float:
 
     The norm and the division are off by at most (width + 8) u (Higham, Accuracy and Stability of
     Numerical Algorithms, 3.1), with u = 2**-53, and the rounding to float32 by 2**-24. The mean is
-    first off by at most width u max|x| <= 8 width, where the norm is at least 2**-1/2 of a unit, and
-    after the second pass by width u times that: sqrt(width) (8 width + 1) times as much.
+    first off by at most width u max|x| <= 8 width, where the norm is at least 2**-1/2 of a unit,
+    and after the second pass by width u times that: sqrt(width) (8 width + 1) times as much.
     """
     error = (width + 16) * 2.0**-53
     if metric == "correlation":

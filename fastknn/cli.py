@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastknn import __version__
-from fastknn._checks import as_k
+from fastknn._checks import METRIC_NAMES, as_k
 from fastknn._files import check_ending, check_writable, written_whole
 from fastknn._threads import thread_count
 from fastknn._tune import check_drawable, load_sets, numbers, tune
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     classify.add_argument(
-        "--metric", choices=("l1", "l2", "cosine"), default="l2", help="distance (default: l2)"
+        "--metric", choices=METRIC_NAMES, default="l2", help="distance (default: l2)"
     )
     classify.add_argument(
         "--weights",
@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         tune.add_argument(
             f"--{name}",
             nargs="+",
-            choices=(*choices, "cosine") if name == "metrics" else choices,
+            choices=METRIC_NAMES if name == "metrics" else choices,
             default=list(choices),
             help=f"which to try (default: {' '.join(choices)})",
         )
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     truth.add_argument("--train", required=True, metavar="FILE", help="rows to search")
     truth.add_argument("--queries", required=True, metavar="FILE", help="rows to search for")
     truth.add_argument("--k", type=_positive, default=100, metavar="K", help="default: 100")
-    truth.add_argument("--metric", choices=("l1", "l2", "cosine"), default="l2", help="default: l2")
+    truth.add_argument("--metric", choices=METRIC_NAMES, default="l2", help="default: l2")
     truth.add_argument("--output", required=True, metavar="FILE", help=".ivecs, .npy, .hdf5 or .h5")
     truth.set_defaults(run=_ground_truth)
 

@@ -22,8 +22,8 @@ from fastknn._checks import (
     metric_name,
     several,
 )
-from fastknn._keys import ABSENT, as_distances, equal_keys, merge, no_keys
 from fastknn._files import check_ending, written_whole
+from fastknn._keys import ABSENT, as_distances, equal_keys, merge, no_keys
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
 from fastknn.graph import index_for, knn

@@ -91,18 +91,13 @@ def reference_angles(queries: ArrayLike, train: ArrayLike, metric: str) -> list[
     ours, theirs = (
         [_whole(row, metric) for row in np.asarray(rows).tolist()] for rows in (queries, train)
     )
-    squares = [sum(x * x for x in row) for row in theirs]
-    keys = []
-    for query in ours:
-        square = sum(x * x for x in query)
-        products = [sum(q * x for q, x in zip(query, row, strict=True)) for row in theirs]
-        keys.append(
-            [
-                Fraction(-product * abs(product), square * other) if square and other else Fraction(0)
-                for product, other in zip(products, squares, strict=True)
-            ]
-        )
-    return keys
+    return [[_angle_key(query, row) for row in theirs] for query in ours]
+
+
+def _angle_key(query: list[int], row: list[int]) -> Fraction:
+    product = sum(q * x for q, x in zip(query, row, strict=True))
+    squares = sum(q * q for q in query) * sum(x * x for x in row)
+    return Fraction(-product * abs(product), squares) if squares else Fraction(0)
 
 
 def _whole(row: list[float], metric: str) -> list[int]:

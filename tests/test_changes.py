@@ -87,9 +87,7 @@ def test_estimators_answer_for_the_rows_as_they_are(dtype, screen, metric, monke
         CHANGES["shuffled"](rows)
         reference = getattr(theirs, ours.__name__)(3, metric=metric, algorithm="brute")
         reference.fit(rows.copy(), labels)
-        assert_allclose(
-            model.kneighbors(queries)[0], reference.kneighbors(queries)[0], atol=1e-6
-        )
+        assert_allclose(model.kneighbors(queries)[0], reference.kneighbors(queries)[0], atol=1e-6)
         own = ours(3, metric=metric, algorithm="brute").fit(rows.copy(), labels)
         assert_array_equal(model.predict(queries), own.predict(queries))
         rows[::2] += 1

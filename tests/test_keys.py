@@ -91,7 +91,10 @@ def test_merging():
     random = np.random.default_rng(0)
     for metric in ("l2", "cosine"):
         for k, n_other in [(1, 1), (3, 5), (7, 2), (4, 4)]:
-            into, other = no_keys(6, k, metric, absent=True), no_keys(6, n_other, metric, absent=True)
+            into, other = (
+                no_keys(6, k, metric, absent=True),
+                no_keys(6, n_other, metric, absent=True),
+            )
             expected = []
             for query in range(6):
                 entries = [
