@@ -3,8 +3,9 @@
 import numpy as np
 
 from fastknn._checks import as_k, as_matrix, as_queries, check_progress, metric_name
+from fastknn._keys import ANGLES
 from fastknn._threads import thread_count
-from fastknn.angles import ANGLES, kernel_metric
+from fastknn.angles import kernel_metric
 from fastknn.index import Index
 
 __all__ = ["knn", "knn_graph"]

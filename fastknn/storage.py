@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import _core
-from fastknn.angles import ANGLES, kernel_metric
+from fastknn._keys import ANGLES
+from fastknn.angles import kernel_metric
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
 from fastknn.searcher import Searcher, screen_of
 

@@ -1,5 +1,6 @@
 """Cosine and correlation: against exact fractions, and against scikit-learn."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -263,3 +264,67 @@ def test_append_save_and_load(dtype, tmp_path):
 def test_no_matrix_of_cosine_distances():
     with pytest.raises(ValueError, match=r"^metric must be 'l1' or 'l2'"):
         pairwise_distances(np.eye(2), np.eye(2), "cosine")
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "correlation"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [3, 24])
+def test_estimators_search_what_follows_from_others(dtype, metric, width):
+    train, queries = data(dtype, 300, width), data(dtype, 40, width, seed=1)
+    keep = train.astype(float).std(axis=1) > 0, queries.astype(float).std(axis=1) > 0
+    train, queries = train[keep[0]], queries[keep[1]]  # SciPy has NaN for constant rows
+    for ours in (NearestNeighbors, KNeighborsTransformer):
+        model = ours(n_neighbors=6, metric=metric).fit(train)
+        reference = getattr(theirs, ours.__name__)(n_neighbors=6, metric=metric).fit(train)
+        assert model.backend_ == "fastknn"
+        for given in (queries, None):
+            mine, other = model.kneighbors(given)[0], reference.kneighbors(given)[0]
+            assert_allclose(mine, other, rtol=1e-5 if dtype == np.float32 else 1e-9, atol=1e-6)
+    labels = (train[:, 0] > 60).astype(int)
+    classifier = KNeighborsClassifier(5, metric=metric, weights="distance").fit(train, labels)
+    other = theirs.KNeighborsClassifier(5, metric=metric, weights="distance").fit(train, labels)
+    assert (classifier.predict(queries) == other.predict(queries)).mean() > 0.9
+
+
+@both_angles
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int16, np.uint16, np.int64, np.float16])
+def test_types_that_are_converted(dtype, metric):
+    random = np.random.default_rng(0)
+    values = (
+        random.integers(0, 2, (130, 12)) if dtype is bool else random.integers(-9, 9, (130, 12))
+    )
+    rows = np.abs(values).astype(dtype) if dtype == np.uint16 else values.astype(dtype)
+    plain = rows.astype(np.int64)
+    found = knn(rows[:30], rows, 100, metric)
+    assert_exact(found, plain[:30], plain, 100, metric)
+
+
+@both_angles
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parts_pickles_and_folders_keep_the_order(dtype, metric, tmp_path):
+    rows = np.random.default_rng(0).integers(0, 3, (400, 10)).astype(dtype)
+    queries, expected = rows[:40], Index(rows, metric).search(rows[:40], 50)
+    for screen in ("none", "direct", "rounded"):
+        index = Index(rows[:150], metric, screen=screen).append(rows[150:])
+        index.save(tmp_path / screen)
+        every = [index, pickle.loads(pickle.dumps(index)), index.with_screen("direct")]
+        every += [load_index(tmp_path / screen, mmap=mmap) for mmap in (False, True)]
+        every += [Index(rows[::-1], metric, screen=screen).subset(np.arange(399, -1, -1))]
+        for one in every:
+            for found, wanted in zip(one.search(queries, 50), expected, strict=True):
+                assert_array_equal(found, wanted)
+    distances, indices = expected
+    for truth in (ground_truth(rows, queries, 49, metric),):
+        assert_array_equal(truth.indices, indices[:, :49])
+        assert_array_equal(truth.tied, distances[:, 48] == distances[:, 49])
+
+
+def test_codes_that_say_nothing_give_way():
+    """The direct screen takes over in the middle of a search, and goes on with the same keys."""
+    random = np.random.default_rng(0)
+    rows = (random.random((4000, 64)) < 0.5).astype(np.uint8)
+    index = Index(rows, "cosine", screen="rounded")
+    found = index.search(rows[:100], 5)
+    assert_array_equal(found[1], Index(rows, "cosine", screen="none").search(rows[:100], 5)[1])
+    many = index.search(rows[:5], 3000)
+    assert_exact(many, rows[:5], rows, 3000, "cosine")
