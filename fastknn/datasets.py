@@ -152,7 +152,7 @@ def load_cifar10(path: str | os.PathLike[str], *, layout: str | None = None) -> 
     'horse'
     """
     layouts = {"binary": _CIFAR_BINARY, "python": _CIFAR_PYTHON}
-    if layout is not None and layout not in layouts:
+    if layout not in (None, *layouts):
         raise ValueError(f"layout must be None, 'binary' or 'python', got {layout!r}")
     kinds = list(layouts.values()) if layout is None else [layouts[layout]]
     kind, folder = _locate(kinds, as_path(path, "path"))

@@ -172,8 +172,9 @@ def test_layout_is_binary_first_and_can_be_chosen(tmp_path):
     assert load_cifar10(tmp_path).train_labels[0] == 9
     assert load_cifar10(tmp_path, layout="binary").train_labels[0] == 9
     assert_cifar(load_cifar10(tmp_path, layout="python"))
-    with pytest.raises(ValueError, match="layout must be"):
-        load_cifar10(tmp_path, layout="text")
+    for layout in ("text", ["binary"], 1):
+        with pytest.raises(ValueError, match="layout must be"):
+            load_cifar10(tmp_path, layout=layout)
 
 
 @pytest.mark.parametrize("zipped", [False, True])

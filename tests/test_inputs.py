@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 
 import fastknn
 from fastknn import (
@@ -385,3 +386,67 @@ def test_a_single_query_of_one_dimension(metric):
         narrow.search(ROWS[:, 0], 1)
     with pytest.raises(ValueError, match=r"queries must have shape .*\(1,\): use .*\(1, -1\) for"):
         narrow.search([1.0], 1)
+
+
+# --- Arguments of cross_validate_k ------------------------------------------------------------
+
+Y = np.arange(30) % 2
+BAD_TUNING = {
+    "sparse X": ({"X": sparse.csr_matrix(ROWS)}, TypeError, "X must be a dense array"),
+    "X of one dimension": ({"X": ROWS[0]}, ValueError, r"X must have shape \(n_rows, width\)"),
+    "X of none": ({"X": 3.0}, ValueError, r"X must have shape .*got \(\)"),
+    "X of three": ({"X": ROWS[None]}, ValueError, r"X must have shape .*got \(1, 30, 3\)"),
+    "complex X": ({"X": ROWS * 1j}, TypeError, "X must hold numbers .*complex128"),
+    "long X": ({"X": ROWS.astype(np.longdouble)}, TypeError, "X must hold numbers"),
+    "text in X": ({"X": ROWS.astype(str)}, TypeError, "X must hold numbers .*<U"),
+    "objects in X": ({"X": np.full((30, 3), "a", object)}, TypeError, "X must hold numbers, found"),
+    "NaN in X": ({"X": np.full((30, 3), np.nan)}, ValueError, "X must be finite, found nan at row"),
+    "short y": ({"y": Y[:3]}, ValueError, r"y must have a label for each of 30 rows, got \(3,\)"),
+    "ragged y": ({"y": [[1], [1, 2]]}, ValueError, "y must be a sequence of labels"),
+    "NaN in y": ({"y": np.where(Y, np.nan, 1)}, ValueError, "y must not be NaN, found it at row 1"),
+    "None in y": ({"y": [None, 1] * 15}, TypeError, "y must be labels of one kind"),
+    "short targets": ({"y": Y[:3], "regression": True}, ValueError, "y must have a target for "),
+    "no targets": ({"y": None, "regression": True}, ValueError, "y must have a target for "),
+    "ragged targets": ({"y": [[1], [1, 2]], "regression": True}, ValueError, "y must be targets"),
+    "text targets": ({"y": ["a"] * 30, "regression": True}, TypeError, "y must hold numbers"),
+    "NaN targets": ({"y": [np.nan] * 30, "regression": True}, ValueError, "y must be finite"),
+    "short groups": ({"groups": Y[:3]}, ValueError, "groups must have an entry for each of 30"),
+    "no groups": ({"groups": 3}, ValueError, "groups must have an entry for each of 30"),
+    "folds beyond": ({"cv": [([0, 1], [50])]}, ValueError, "cv must give indices or masks of 30"),
+    "short masks": ({"cv": [([True], [False])]}, ValueError, "cv must give indices or masks of 30"),
+    "folds of text": ({"cv": [("a", "b")]}, ValueError, "cv must give indices or masks of 30"),
+    "folds of numbers": ({"cv": [(1, 2)]}, ValueError, "cv must give arrays of indices or masks"),
+    "lists in ks": ({"ks": [[1]]}, TypeError, "ks must be an integer"),
+    "lists in metrics": ({"metrics": [["l2"]]}, ValueError, "metric must be one of"),
+    "lists in weights": ({"weights": [["uniform"]]}, ValueError, "weights must be 'uniform' or"),
+    "n_jobs": ({"n_jobs": 0}, ValueError, "n_jobs must"),
+    "progress": ({"progress": "yes"}, TypeError, "progress must"),
+}
+
+
+@pytest.mark.parametrize(("named", "error", "match"), BAD_TUNING.values(), ids=BAD_TUNING)
+def test_bad_tuning_comes_before_any_work(monkeypatch, named, error, match):
+    monkeypatch.setattr("fastknn._core.Panels", None)
+    arguments = {"X": ROWS, "y": Y, "ks": [1], "metrics": ["l2"], "weights": ["uniform"], "cv": 2}
+    with pytest.raises(error, match=f"^{match}"):
+        cross_validate_k(**{**arguments, **named})
+
+
+def test_tuning_of_objects_is_of_their_numbers():
+    """As in scikit-learn, an array of Python's numbers is one of numbers here."""
+    options = {"ks": [1, 3], "metrics": ["l2"], "cv": 2}
+    expected = cross_validate_k(ROWS, Y, **options)["mean_test_score"]
+    found = cross_validate_k(ROWS.astype(object), Y, **options)["mean_test_score"]
+    assert_array_equal(found, expected)
+    expected = cross_validate_k(ROWS, ROWS / 3, regression=True, **options)["mean_test_score"]
+    targets = (ROWS / 3).astype(object)
+    found = cross_validate_k(ROWS, targets, regression=True, **options)["mean_test_score"]
+    assert_array_equal(found, expected)
+
+
+def test_a_wrong_progress_costs_no_index(monkeypatch):
+    monkeypatch.setattr("fastknn._core.Panels", None)
+    for kwargs in ({"progress": "yes"}, {"n_jobs": 0}, {"metric": "l3"}, {"k": 31}):
+        arguments = {"queries": ROWS, "train": ROWS, "k": 1, **kwargs}
+        with pytest.raises((ValueError, TypeError), match=f"^{next(iter(kwargs))} must"):
+            knn(**arguments)
