@@ -47,6 +47,26 @@ def as_count(value: int, name: str) -> int:
     return int(value)
 
 
+def as_flag(value: bool, name: str) -> bool:
+    """Return ``value`` as a bool, if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
+def as_indices(rows, name: str, n_rows: int) -> np.ndarray:
+    """Return indices of training rows, one at least, as an ndarray (n,) of int64."""
+    try:
+        rows = np.asarray(rows)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a sequence of indices: {error}") from error
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
+        raise ValueError(f"{name} must be a sequence of indices, got {rows.dtype} {rows.shape}")
+    if rows.min() < 0 or rows.max() >= n_rows:
+        raise ValueError(f"{name} must be from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
+    return rows.astype(np.int64)
+
+
 def as_k(k: int, n_rows: int) -> int:
     """Return ``k`` as an int between 1 and the number of training rows."""
     k = as_count(k, "k")

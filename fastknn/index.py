@@ -14,7 +14,17 @@ import numpy as np
 
 from fastknn import _core, storage
 from fastknn._changes import RowsSample
-from fastknn._checks import as_count, as_k, as_matrix, as_queries, check_width, metric_name
+from fastknn._checks import (
+    as_count,
+    as_flag,
+    as_indices,
+    as_k,
+    as_matrix,
+    as_path,
+    as_queries,
+    check_width,
+    metric_name,
+)
 from fastknn._core import cpu_level
 from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn._plan import Part, plan, steps_by_block
@@ -119,7 +129,7 @@ class Index:
         _check_screen(screen)
         k = as_count(k, "k")
         self.metric = metric_name(metric)
-        train = as_matrix(train, "train", check_finite)
+        train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
         self._build(train, screen, k, thread_count(n_jobs))
 
     def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int) -> None:
@@ -181,8 +191,8 @@ class Index:
 
         Raises
         ------
-        ValueError, IndexError
-            If they are not indices of rows.
+        ValueError, TypeError
+            If they are not indices of rows, from 0 on.
 
         Examples
         --------
@@ -191,9 +201,7 @@ class Index:
         >>> Index(np.eye(4)).subset([3, 1]).search([[0, 0, 0, 1.0]], k=1)[1]
         array([[0]])
         """
-        rows = np.asarray(rows)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
-            raise ValueError(f"rows must be a sequence of indices, got {rows.dtype} {rows.shape}")
+        rows = as_indices(rows, "rows", len(self))
         other = Index.__new__(Index)
         other.metric, other.screen, other.costs_ = self.metric, self.screen, self.costs_
         self._sample.check(self.train)
@@ -305,6 +313,7 @@ class Index:
         FileExistsError, OSError
             If there is something already, or it cannot be written.
         """
+        path = as_path(path, "path")
         about = {"metric": self.metric, "screen": self.screen, "costs": self.costs_}
         self._sample.check(self.train)
         storage.save(path, about, self._searcher)
@@ -393,7 +402,7 @@ class Index:
             Where a query has fewer than k such rows, absent ones come last.
         """
         started = time.perf_counter()
-        queries = as_queries(queries, self.width, check_finite)
+        queries = as_queries(queries, self.width, as_flag(check_finite, "check_finite"))
         k = as_k(k, len(self))
         self._sample.check(self.train)
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
@@ -451,7 +460,7 @@ class Index:
 
 
 def _check_screen(screen: str) -> None:
-    if screen not in SCREENS:
+    if not isinstance(screen, str) or screen not in SCREENS:
         raise ValueError(f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}")
 
 
@@ -483,8 +492,8 @@ def load_index(
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If a file is missing, truncated or altered; the message names it.
+    FileNotFoundError, ValueError, TypeError
+        If a file is missing, truncated or altered, or `path` is no folder; the message names it.
 
     Examples
     --------
@@ -497,7 +506,8 @@ def load_index(
     ...     load_index(f"{folder}/saved").search(np.eye(4), k=1)[1].ravel()
     array([0, 1, 2, 3])
     """
-    about, train, screen, codes, measures = storage.load(path, mmap, verify)
+    mmap, verify = as_flag(mmap, "mmap"), as_flag(verify, "verify")
+    about, train, screen, codes, measures = storage.load(as_path(path, "path"), mmap, verify)
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
     n_threads = thread_count(n_jobs)

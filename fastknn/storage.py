@@ -84,6 +84,8 @@ def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
         raise FileNotFoundError(
             f"{folder}: expected a saved index, found no {DESCRIPTION}"
         ) from error
+    except NotADirectoryError as error:
+        raise ValueError(f"{folder}: expected the folder of a saved index, found a file") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder / DESCRIPTION}: not the description of an index: {error}"

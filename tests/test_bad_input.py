@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from fastknn import Index, _checks, knn, pairwise_distances
+from fastknn import Index, _checks, knn, load_index, pairwise_distances
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (20, 3), np.uint8)
 
@@ -260,3 +260,54 @@ def test_errors_come_before_any_work(monkeypatch):
     for kwargs in ({"out": []}, {"n_jobs": 0}, {"metric": "l3"}):
         with pytest.raises((ValueError, TypeError), match=f"^{next(iter(kwargs))} must"):
             pairwise_distances(TRAIN, TRAIN, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("match", "rows"),
+    [
+        ("must be from 0 to 19, got -1 to 3", [3, -1]),
+        ("must be from 0 to 19, got 0 to 20", [0, 20]),
+        ("must be a sequence of indices", []),
+        ("must be a sequence of indices", [[1, 2], [3]]),
+        ("must be a sequence of indices", [True, False]),
+        ("must be a sequence of indices", [1.0]),
+        ("must be a sequence of indices", 3),
+        ("must be a sequence of indices", None),
+    ],
+)
+def test_bad_rows_of_a_subset(index, match, rows):
+    with pytest.raises(ValueError, match=f"^rows {match}"):
+        index.subset(rows)
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes", np.ones(3), [True]])
+def test_bad_flags(index, value, tmp_path):
+    index.save(tmp_path / "index")
+    for name, call in {
+        "check_finite": lambda: Index(TRAIN, check_finite=value),
+        "mmap": lambda: load_index(tmp_path / "index", mmap=value),
+        "verify": lambda: load_index(tmp_path / "index", verify=value),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name} must be True or False"):
+            call()
+    with pytest.raises(TypeError, match=r"^check_finite must be True or False"):
+        index.search(TRAIN, 1, check_finite=value)
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a"], np.ones(2)])
+def test_bad_paths_of_an_index(index, path):
+    for call in (index.save, load_index):
+        with pytest.raises(TypeError, match=r"^path must be"):
+            call(path)
+
+
+def test_a_file_is_no_saved_index(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="expected the folder of a saved index, found a file"):
+        load_index(tmp_path / "file")
+
+
+@pytest.mark.parametrize("screen", [np.array(["auto", "none"]), np.ones(3), b"auto"])
+def test_screens_that_are_no_words(screen):
+    with pytest.raises(ValueError, match=r"^screen must be one of"):
+        Index(TRAIN, screen=screen)
