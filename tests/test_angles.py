@@ -19,6 +19,7 @@ from fastknn import (
     load_index,
     pairwise_distances,
 )
+from fastknn.direct import DIFFERENCES
 from fastknn.reference import reference_angles, reference_knn
 
 DTYPES = [np.uint8, np.float32, np.float64]
@@ -328,3 +329,20 @@ def test_codes_that_say_nothing_give_way():
     assert_array_equal(found[1], Index(rows, "cosine", screen="none").search(rows[:100], 5)[1])
     many = index.search(rows[:5], 3000)
     assert_exact(many, rows[:5], rows, 3000, "cosine")
+
+
+@both_angles
+@pytest.mark.parametrize(("dtype", "angle"), [(np.float64, 1e-9), (np.float32, 3e-6)])
+def test_nearly_parallel_rows_are_not_lost_to_the_rounding_of_directions(
+    dtype, angle, metric, monkeypatch
+):
+    """Angles that differ by less than directions are off, screened with little other slack."""
+    monkeypatch.setattr("fastknn.searcher.screen_of", lambda *args: DIFFERENCES)
+    random = np.random.default_rng(0)
+    query = random.normal(size=(1, 12))
+    basis = np.linalg.qr(np.stack([query[0], np.ones(12), *random.normal(size=(10, 12))]).T)[0]
+    for _ in range(20):
+        away = random.normal(size=(600, 10)) @ basis[:, 2:].T  # at a right angle to the query
+        rows = query + angle * away / np.linalg.norm(away, axis=1, keepdims=True)
+        rows, queries = rows.astype(dtype), query.astype(dtype)
+        assert_exact(Index(rows, metric).search(queries, 20), queries, rows, 20, metric)
