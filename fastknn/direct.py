@@ -98,7 +98,7 @@ def rounded_to(
     difference = np.abs(exact - codes)
     if not difference.any():
         return codes, None
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         # Scaled, so that neither huge nor tiny differences leave the range when squared.
         largest = np.maximum(difference.max(axis=1), np.finfo(np.float64).tiny)
         scaled = difference / largest[:, None]
