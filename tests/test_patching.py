@@ -1,10 +1,6 @@
-"""scikit-learn patched: what is replaced, what comes back, and scikit-learn's own tests."""
+"""scikit-learn patched: what is replaced, and what comes back."""
 
-import os
-import re
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +13,6 @@ import fastknn
 from fastknn import _drop_in, cli, neighbors
 from fastknn.patching import patch_sklearn, patched_sklearn, unpatch_sklearn
 
-HERE = Path(__file__).resolve().parent
 ORIGINAL = {name: getattr(sklearn.neighbors, name) for name in neighbors.__all__}
 
 
@@ -119,58 +114,6 @@ def test_run_a_script(tmp_path, capsys):
     with pytest.raises(ValueError, match="the script's own"):
         cli.main(["run", str(tmp_path / "script.py"), "fail"])
     assert before == (sys.argv, sys.path)
-
-
-THEIR_TESTS = ("neighbors", "neighbors_pipeline", "graph", "lof")
-
-
-def run_their_tests(say, tmp_path, *modules, leave=None):
-    """scikit-learn's tests in a process of their own, with fastknn in its place."""
-    root = str(Path(fastknn.__file__).parents[1])
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "patched_plugin", "--pyargs", *modules),
-            *("-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--tb=short"),
-            *(("-k", f"not ({leave})") if leave else ()),
-        ],
-        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{HERE}"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-    searches = re.search(r"searches: (\d+) by fastknn, (\d+) by scikit-learn", done.stdout)
-    fast, slow = int(searches.group(1)), int(searches.group(2))
-    passed = re.search(r"\d+ passed", done.stdout).group()
-    say(f"patched {' '.join(modules)}: {passed}, {fast} of {fast + slow} searches by fastknn")
-    return fast
-
-
-def test_their_tests_of_neighbors(say, tmp_path):
-    names = [f"sklearn.neighbors.tests.test_{n}" for n in THEIR_TESTS]
-    assert run_their_tests(say, tmp_path, *names) > 300
-
-
-# One is left out: it wants an embedding, which no digit of the input leaves in place, to be that of
-# scikit-learn's 1 - <u, v> to the bit; fastknn's |u - v|**2 / 2 has more digits right.
-def test_their_tests_of_what_uses_neighbors(say, tmp_path):
-    fast = run_their_tests(
-        say,
-        tmp_path,
-        "sklearn.manifold",
-        "sklearn.cluster.tests.test_spectral",
-        "sklearn.impute",
-        "sklearn.semi_supervised",
-        leave="test_tsne_with_different_distance_metrics and cosine",
-    )
-    assert fast > 30
-
-
-def test_their_tests_of_clusters_and_votes(say, tmp_path):
-    names = [f"sklearn.cluster.tests.test_{n}" for n in ("dbscan", "optics", "mean_shift")]
-    names += ["sklearn.cluster.tests.test_hdbscan", "sklearn.ensemble.tests.test_voting"]
-    assert run_their_tests(say, tmp_path, *names) > 0
 
 
 @pytest.mark.parametrize("metric", ["l1", "l2"])
