@@ -1,23 +1,100 @@
-"""A pytest plugin: patches scikit-learn before its tests are collected, and counts searches."""
+"""A pytest plugin: patches scikit-learn before its tests are collected, and counts searches.
 
+The data of most tests are so small that no estimator would go beyond the direct screen. With
+FASTKNN_TEST_SCREEN set to the name of a screen, estimators have that screen from their first
+search on, however small or narrow their data are, and keep to it.
+"""
+
+import functools
+import json
+import os
+import threading
 from collections import Counter
 
+import pytest
+
 import fastknn
-from fastknn.neighbors import FastNeighbors
+from fastknn import graph, neighbors, screens, searcher
+from fastknn.index import Index
 
-searches = Counter()
-_kneighbors = FastNeighbors.kneighbors
-
-
-def counted(self, *arguments, **named):
-    searches[getattr(self, "backend_", None)] += 1
-    return _kneighbors(self, *arguments, **named)
+ANSWERS = pytest.StashKey[list]()
 
 
-FastNeighbors.kneighbors = counted
-fastknn.patch_sklearn()
+def force(screen: str, patch: pytest.MonkeyPatch) -> None:
+    """Let estimators use this screen at once, for any data that it can be built for.
+
+    Of several screens that the name allows, the quickest is taken, but never the direct one.
+    """
+    for module in (graph, neighbors):
+        patch.setattr(module, "screen_for", lambda *sizes: screen)
+    patch.setattr(neighbors, "PATIENCE", ("none", screen))
+    patch.setattr(neighbors, "TREE_WIDTH", 0)
+    patch.setattr(searcher, "SMALL_ELEMENTS", 0)
+    # Stages of projections for a few features.
+    patch.setattr(screens, "PROJECTED_L2", ((1,), (3,), (1, 3)))
+    patch.setattr(screens, "PROJECTED_L1", ((2,), (4, 2)))
+    patch.setattr(screens, "FEWEST_GROUPS", 1)
+    # On few rows no screen pays: each would lose to the direct one, or hand over to it.
+    patch.setattr(searcher.Searcher, "may_give_up", property(lambda self: False))
+    cost = searcher._Trial.cost.fget
+    patch.setattr(
+        searcher._Trial,
+        "cost",
+        property(lambda trial: cost(trial) if trial.searcher.codes else float("inf")),
+    )
 
 
-def pytest_terminal_summary(terminalreporter):
-    fast, slow = searches["fastknn"], searches["scikit-learn"]
-    terminalreporter.write_line(f"searches: {fast} by fastknn, {slow} by scikit-learn")
+def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
+    """Note how each search of an estimator was answered, in the list that is returned.
+
+    By the screens of an index, in words; by "scikit-learn"; or "radius", of whose answers nothing
+    is known. Searches that end in an error are left out.
+    """
+    answers: list[str] = []  # appending is safe where several threads search
+    current = threading.local()
+    kneighbors, search = neighbors.FastNeighbors.kneighbors, Index.search
+    radius_neighbors = neighbors.NearestNeighbors.radius_neighbors
+
+    @functools.wraps(kneighbors)
+    def counted_kneighbors(self, *arguments, **named):
+        current.cascade = "scikit-learn"
+        found = kneighbors(self, *arguments, **named)
+        answers.append(current.cascade)
+        return found
+
+    @functools.wraps(search)
+    def noted_search(self, *arguments, **named):
+        found = search(self, *arguments, **named)
+        current.cascade = self.cascade
+        return found
+
+    @functools.wraps(radius_neighbors)
+    def counted_radius_neighbors(self, *arguments, **named):
+        found = radius_neighbors(self, *arguments, **named)
+        answers.append("radius")
+        return found
+
+    patch.setattr(neighbors.FastNeighbors, "kneighbors", counted_kneighbors)
+    patch.setattr(Index, "search", noted_search)
+    patch.setattr(neighbors.NearestNeighbors, "radius_neighbors", counted_radius_neighbors)
+    return answers
+
+
+def counts_of(answers: list[str]) -> dict[str, int]:
+    """How many searches were fast, how many of them had a screen, and how many were not."""
+    counts = Counter(answers)
+    radius, slow = counts.pop("radius", 0), counts.pop("scikit-learn", 0)
+    fast, screened = counts.total(), counts.total() - counts["none"] - counts["direct"]
+    return {"fast": fast, "screened": screened, "slow": slow, "radius": radius}
+
+
+def pytest_configure(config):
+    patch = pytest.MonkeyPatch()  # which lasts as long as the process
+    if screen := os.environ.get("FASTKNN_TEST_SCREEN"):
+        force(screen, patch)
+    config.stash[ANSWERS] = count_searches(patch)
+    fastknn.patch_sklearn()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line(f"searches: {json.dumps(counts_of(config.stash[ANSWERS]))}")
