@@ -14,7 +14,7 @@ from collections import Counter
 import pytest
 
 import fastknn
-from fastknn import graph, neighbors, screens, searcher
+from fastknn import _drop_in, graph, screens, searcher
 from fastknn.index import Index
 
 ANSWERS = pytest.StashKey[list]()
@@ -25,10 +25,10 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
 
     Of several screens that the name allows, the quickest is taken, but never the direct one.
     """
-    for module in (graph, neighbors):
+    for module in (graph, _drop_in):
         patch.setattr(module, "screen_for", lambda *sizes: screen)
-    patch.setattr(neighbors, "PATIENCE", ("none", screen))
-    patch.setattr(neighbors, "TREE_WIDTH", 0)
+    patch.setattr(_drop_in, "SCREENS", ("none", screen))
+    patch.setattr(_drop_in, "TREE_WIDTH", 0)
     patch.setattr(searcher, "SMALL_ELEMENTS", 0)
     # Stages of projections for a few features.
     patch.setattr(screens, "PROJECTED_L2", ((1,), (3,), (1, 3)))
@@ -52,8 +52,8 @@ def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
     """
     answers: list[str] = []  # appending is safe where several threads search
     current = threading.local()
-    kneighbors, search = neighbors.FastNeighbors.kneighbors, Index.search
-    radius_neighbors = neighbors.NearestNeighbors.radius_neighbors
+    kneighbors, search = _drop_in.FastNeighbors.kneighbors, Index.search_keys
+    radius_neighbors = _drop_in.NearestNeighbors.radius_neighbors
 
     @functools.wraps(kneighbors)
     def counted_kneighbors(self, *arguments, **named):
@@ -74,9 +74,9 @@ def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
         answers.append("radius")
         return found
 
-    patch.setattr(neighbors.FastNeighbors, "kneighbors", counted_kneighbors)
-    patch.setattr(Index, "search", noted_search)
-    patch.setattr(neighbors.NearestNeighbors, "radius_neighbors", counted_radius_neighbors)
+    patch.setattr(_drop_in.FastNeighbors, "kneighbors", counted_kneighbors)
+    patch.setattr(Index, "search_keys", noted_search)
+    patch.setattr(_drop_in.NearestNeighbors, "radius_neighbors", counted_radius_neighbors)
     return answers
 
 
