@@ -112,7 +112,9 @@ def _whole(rows: np.ndarray, metric: str) -> np.ndarray:
         finite = np.isfinite(largest)
         shift = whole_bits(rows.shape[1], metric) - np.frexp(np.where(finite, largest, 1))[1]
         half = shift[:, None] // 2  # in two steps: no float64 holds the largest factors
-        values = np.ldexp(np.ldexp(rows.astype(np.float64), half), shift[:, None] - half)
+        values = rows.astype(np.float64)
+        values *= np.ldexp(1.0, half)
+        values *= np.ldexp(1.0, shift[:, None] - half)
     values[~finite] = 0
     return np.rint(values, out=values)
 
