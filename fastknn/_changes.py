@@ -35,7 +35,8 @@ class RowsSample:
         if isinstance(train, np.memmap) and not train.flags.writeable:
             count = 0
         self.places = np.linspace(0, len(train) - 1, count).astype(np.int64)
-        self.rows = train[self.places]
+        self.rows = train.take(self.places, axis=0)
+        self.content = self.rows.tobytes()
 
     def check(self, train: np.ndarray) -> None:
         """Raise if the rows of the sample are no longer as they were."""
@@ -48,8 +49,8 @@ class RowsSample:
 
     def changed(self, train: np.ndarray) -> int | None:
         """A row of the sample that is no longer as it was, or None: O(64 width)."""
-        now = train[self.places]
-        if now.tobytes() == self.rows.tobytes():
+        now = train.take(self.places, axis=0)
+        if now.tobytes() == self.content:
             return None
         differ = (now != self.rows) & ((now == now) | (self.rows == self.rows))  # NaN is NaN
         rows = np.flatnonzero(differ.any(axis=1))
