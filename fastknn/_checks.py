@@ -292,7 +292,7 @@ def as_labels(values, name: str, n_rows: int) -> np.ndarray:
     """Return labels as an array (n_rows,), if there is one for each row and none is missing."""
     try:
         labels = np.asarray(values)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} must be a sequence of labels: {error}") from error
     if labels.ndim > 1:
         raise ValueError(f"{name} must have one label a row, got shape {labels.shape}")

@@ -149,6 +149,9 @@ IMAGES = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6)
 class Unreadable:
     """As the arrays of some libraries, which NumPy must not read."""
 
+    def __len__(self):
+        return 4
+
     def __array__(self, dtype=None, copy=None):
         raise RuntimeError("lies on another device")
 
