@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from fastknn._checks import check_progress
+
 
 @contextmanager
 def shown(progress, total: int) -> Iterator[Callable[[float], object]]:
@@ -15,6 +17,7 @@ def shown(progress, total: int) -> Iterator[Callable[[float], object]]:
     total : int
         Queries in all.
     """
+    check_progress(progress)
     if progress is None or progress is False:
         yield lambda n: None
     elif progress is True:
@@ -26,10 +29,8 @@ def shown(progress, total: int) -> Iterator[Callable[[float], object]]:
         )
         with tqdm(total=total, unit=" queries", bar_format=layout) as bar:
             yield bar.update
-    elif callable(getattr(progress, "update", None)):
-        yield progress.update
     else:
-        raise TypeError(f"progress must be a bool or have an update(n) method, got {progress!r}")
+        yield progress.update
 
 
 class Told:
