@@ -353,12 +353,21 @@ def _plain(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
 # --- Checks: each names the argument, and costs a pass over it at most ------------------------
 
 
+def _array(array: ArrayLike, name: str, meaning: str) -> NDArray[Any]:
+    """``array`` as an ndarray of whatever shape and type, without masked values."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(f"{name} must not have masked values")
+    try:
+        return np.asarray(array)
+    except (ValueError, TypeError, RuntimeError) as error:
+        # Rows of unequal length, or an array of some other library that will not be one of NumPy's.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} must be {meaning}: {error}") from error
+
+
 def _matrix(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[Any]:
     """``array`` as a non-empty two-dimensional ndarray of one of the dtype ``kinds``."""
-    try:
-        array = np.asarray(array)
-    except ValueError as error:  # rows of unequal length, mostly
-        raise ValueError(f"{name} must be a two-dimensional array: {error}") from error
+    array = _array(array, name, "a two-dimensional array")
     if array.ndim != 2:
         raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
     if array.size == 0:
@@ -390,10 +399,7 @@ def _class_count(labels: NDArray[np.integer], n_classes: int | None) -> int:
 
 
 def _neighbor_counts(ks: Sequence[int], k: int) -> NDArray[np.integer]:
-    try:
-        counts = np.asarray(ks)
-    except ValueError as error:
-        raise ValueError(f"ks must be a sequence of integers: {error}") from error
+    counts = _array(ks, "ks", "a sequence of integers")
     if counts.ndim != 1:
         raise TypeError(f"ks must be a sequence of integers, got {ks!r}")
     if counts.size == 0:

@@ -451,6 +451,41 @@ def test_bad_topk(error, match, distances, k):
         topk(distances, k)
 
 
+class Unreadable:
+    """As the arrays of some libraries, which NumPy must not read."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.error
+
+
+ARRAYS = {
+    "neighbor_labels": vote,
+    "weights": lambda array: vote_proba([[0, 1]], weights=array),
+    "ks": lambda array: vote([[0, 1]], ks=array),
+    "distances": lambda array: topk(array, 1),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, ValueError])
+def test_arrays_that_numpy_cannot_read(name, error):
+    kinds = TypeError if error is TypeError else ValueError
+    with pytest.raises(kinds, match=rf"^{name} must be .*: on another device"):
+        ARRAYS[name](Unreadable(error("on another device")))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_masked_values_do_not_vote(name):
+    values = np.ma.masked_array([1, 2], [False, True])
+    with pytest.raises(ValueError, match=rf"^{name} must not have masked values"):
+        ARRAYS[name](values if name == "ks" else values.reshape(1, 2))
+    with pytest.raises(ValueError, match=r"^distances must not have masked values"):
+        distance_weights(np.ma.masked_array([[1.0, 2.0]], [[0, 1]]))
+
+
 def test_bad_topk_jobs():
     with pytest.raises(ValueError, match="n_jobs"):
         topk([[1.0]], 1, n_jobs=0)
