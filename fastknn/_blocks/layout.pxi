@@ -14,7 +14,7 @@ def aligned(count, dtype):
     """An uninitialised array that starts on a 64-byte boundary, for vector loads."""
     dtype = np.dtype(dtype)
     memory = np.empty(count * dtype.itemsize + 64, np.uint8)
-    start = -memory.ctypes.data % 64
+    cdef Py_ssize_t start = <Py_ssize_t>(-<size_t>address(memory) % 64)
     return memory[start:start + count * dtype.itemsize].view(dtype)
 
 
