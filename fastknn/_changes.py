@@ -38,6 +38,12 @@ class RowsSample:
         self.rows = train.take(self.places, axis=0)
         self.content = self.rows.tobytes()
 
+    def __getstate__(self) -> dict:
+        return {"places": self.places, "rows": self.rows}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, content=state["rows"].tobytes())
+
     def check(self, train: np.ndarray) -> None:
         """Raise if the rows of the sample are no longer as they were."""
         row = self.changed(train)

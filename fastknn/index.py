@@ -245,6 +245,17 @@ class Index:
     def _choice(self) -> dict:
         return {"cascade": self.cascade, "reason": self.reason, "costs": self.costs_}
 
+    def __getstate__(self) -> dict:
+        state = dict(vars(self))
+        if self._sample.changed(self.train) is None:
+            del state["_sample"]  # else whoever loads it has to know
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        if "_sample" not in state:
+            self._sample = RowsSample(self.train)
+
     def __len__(self) -> int:
         return len(self.train)
 

@@ -1,5 +1,8 @@
 """Training rows that are changed after they were indexed: never a wrong answer without a word."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from cases import all_dtypes, points
@@ -101,3 +104,15 @@ def test_a_transformed_copy_is_not_needed():
     search = NearestNeighbors(n_neighbors=2).fit(rows)
     rows -= rows.mean(axis=0)
     assert_array_equal(search.kneighbors(rows[:3])[1][:, 0], [0, 1, 2])
+
+
+def test_what_is_pickled_knows_too():
+    train = points(np.float64, 200, 6)
+    index = Index(train, screen="direct")
+    for _ in range(2):
+        index = pickle.loads(pickle.dumps(index))
+        index.search(train[:3], 2)
+    index.train[:] = index.train * 2
+    for copied in (copy.copy(index), copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
+        with pytest.raises(TrainChanged):
+            copied.search(train[:3], 2)

@@ -16,6 +16,11 @@ from matplotlib import pyplot  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def no_figures_of_other_tests():
+    pyplot.close("all")
+
+
 @pytest.fixture
 def ax():
     figure, ax = pyplot.subplots()
