@@ -200,3 +200,36 @@ def test_levels_are_named_slowest_first():
     assert levels == [name for name in NAMES if name in levels]
     assert levels[0] == "base"
     assert _core.cpu_level() in levels
+
+
+ANGLES = """
+import hashlib, sys
+import numpy as np
+from fastknn import cpu_level, knn
+
+digest, random = hashlib.sha256(), np.random.default_rng(0)
+for width in (1, 7, 63, 64, 65, 200):
+    values = random.normal(size=(130, width)) * 10.0 ** random.integers(-3, 4, (130, 1))
+    for rows in (values, values.astype(np.float32), (values * 50).clip(0, 255).astype(np.uint8)):
+        for queries in (rows[:20], rows[:20].astype(np.float64)):
+            for metric in ("cosine", "correlation"):
+                for found in knn(queries, rows, 70, metric):
+                    digest.update(found.tobytes())
+print(cpu_level(), digest.hexdigest())
+"""
+
+
+def test_angles_are_the_same_on_every_level():
+    found = set()
+    for level in _core.cpu_levels():
+        done = subprocess.run(
+            [sys.executable, "-c", ANGLES],
+            env={**os.environ, "FASTKNN_CPU": level},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        used, digest = done.stdout.split()
+        assert used == level
+        found.add(digest)
+    assert len(found) == 1

@@ -73,10 +73,10 @@ static void split_u8(size_t count, const void *row, int shift, int32_t *restrict
     }
 }
 
-/* Limit: four products of 32 bits an element, of which a vector multiplies eight with AVX-512, and
- * some twelve operations to split it: 3 elements a nanosecond. Compilers' code for it reaches about
- * one, with AVX-512, half of what the refine of float64 differences does one row at a time; only
- * candidates come here. Halves are at most 2**28 and
+/* Limit: four products of 32 bits per element, of which a vector multiplies four with AVX2, and some
+ * twelve operations to split four elements: about 1.5 elements per nanosecond. Compilers' code for
+ * it reaches 0.7 to 0.9, half of what the refine of differences does; only candidates come here.
+ * Halves are at most 2**28 and
  * 2**27, so int64 holds the sums of a block: 64 * 2**56. */
 #define PRODUCT(NAME, SPLIT)                                                         \
     static void NAME(size_t width, const int32_t *restrict high,                     \
