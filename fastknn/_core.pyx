@@ -55,6 +55,15 @@ cdef Matrix as_matrix(array, metric):
     return matrix
 
 
+cdef Best lists_of(found):
+    """The arrays of some `Keys`, which who calls keeps alive."""
+    cdef Best every
+    every.keys = <double *>address(found.keys)
+    every.low = NULL if found.low is None else <uint64_t *>address(found.low)
+    every.rows = <int64_t *>address(found.rows)
+    return every
+
+
 cdef class Panels:
     """Rows packed for one kind of tile (layout: `_kernels/kernels.h`).
 
@@ -312,9 +321,7 @@ cdef class QueryBlock:
             measure_slack(rows, queries)
         if found is not None:
             queries.k = found.rows.shape[1]
-            queries.best.keys = <double *>address(found.keys)
-            queries.best.rows = <int64_t *>address(found.rows)
-            queries.best.low = NULL if found.low is None else <uint64_t *>address(found.low)
+            queries.best = lists_of(found)
             if not resume:
                 found.keys[:] = INFINITY
                 found.rows[:] = INT64_MAX
@@ -370,7 +377,7 @@ cdef class QueryBlock:
         cdef Best best
         with nogil:
             for query in range(self.queries.n):
-                best = best_of(&self.queries, query)
+                best = best_of(&self.queries.best, self.queries.k, query)
                 sort_heap(&best, self.queries.k)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
@@ -401,18 +408,10 @@ def merge(into, other):
     """
     cdef Py_ssize_t query, n = len(into.rows), k = into.rows.shape[1], n_other = other.rows.shape[1]
     cdef Best ours, theirs, spare, first, second
-    spare_keys, spare_low = np.empty(k), np.empty(k, np.uint64)
-    spare_rows = np.empty(k, np.int64)
-    ours.keys, theirs.keys = <double *>address(into.keys), <double *>address(other.keys)
-    ours.rows, theirs.rows = <int64_t *>address(into.rows), <int64_t *>address(other.rows)
-    ours.low = NULL if into.low is None else <uint64_t *>address(into.low)
-    theirs.low = NULL if other.low is None else <uint64_t *>address(other.low)
-    spare.keys, spare.rows = <double *>address(spare_keys), <int64_t *>address(spare_rows)
-    spare.low = NULL if into.low is None else <uint64_t *>address(spare_low)
+    copied = into.of(slice(0, 1))
+    copied = type(into)(*(None if each is None else np.empty_like(each) for each in copied))
+    ours, theirs, spare = lists_of(into), lists_of(other), lists_of(copied)
     with nogil:
         for query in range(n):
-            first.keys, first.rows = ours.keys + query * k, ours.rows + query * k
-            first.low = NULL if ours.low == NULL else ours.low + query * k
-            second.keys, second.rows = theirs.keys + query * n_other, theirs.rows + query * n_other
-            second.low = NULL if theirs.low == NULL else theirs.low + query * n_other
+            first, second = best_of(&ours, k, query), best_of(&theirs, n_other, query)
             merge_sorted(&first, k, &second, n_other, &spare)

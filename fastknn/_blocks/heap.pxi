@@ -2,13 +2,13 @@
 # result, and starts full of (infinity, INT64_MAX), which every real row beats. Where float64 does
 # not hold a key (angles.h), `low` has the rest of it.
 
-cdef inline Best best_of(const Queries *queries, Py_ssize_t query) noexcept nogil:
-    """The heap of one query."""
+cdef inline Best best_of(const Best *every, Py_ssize_t k, Py_ssize_t query) noexcept nogil:
+    """The best k of one query."""
     cdef Best best
-    cdef Py_ssize_t first = query * queries.k
-    best.keys = queries.best.keys + first
-    best.low = NULL if queries.best.low == NULL else queries.best.low + first
-    best.rows = queries.best.rows + first
+    cdef Py_ssize_t first = query * k
+    best.keys = every.keys + first
+    best.low = NULL if every.low == NULL else every.low + first
+    best.rows = every.rows + first
     return best
 
 

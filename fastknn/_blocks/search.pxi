@@ -40,7 +40,7 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
 
     Where the scores are the distances, those of the query begin at `first_score`.
     """
-    cdef Best best = best_of(queries, query)
+    cdef Best best = best_of(&queries.best, queries.k, query)
     cdef double keys[REFINED_TOGETHER]
     cdef uint64_t low[REFINED_TOGETHER]
     cdef int64_t rows[REFINED_TOGETHER]
