@@ -6,6 +6,7 @@ it would have had; both are built when they are first asked for. The classes hav
 arguments of scikit-learn's and no more: what fastknn adds to them is in `neighbors.py`.
 """
 
+import inspect
 import logging
 from numbers import Integral
 
@@ -317,7 +318,8 @@ class FastNeighbors:
 
 def _documentation(original: type) -> str:
     """scikit-learn's documentation, but for examples of what it prints."""
-    return (original.__doc__ or "").split("    Examples\n")[0].rstrip()
+    # `getdoc` takes the indentation away in every Python; since 3.13 the compiler does, too.
+    return (inspect.getdoc(original) or "").split("\nExamples\n---")[0].rstrip()
 
 
 class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):

@@ -91,6 +91,26 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(module).failed == 0
 
 
+@pytest.mark.parametrize("indentation", ["", "    "], ids=["Python 3.13", "before"])
+def test_documentation_without_scikit_learns_examples(indentation):
+    from fastknn._drop_in import _documentation
+
+    lines = [
+        "What it does.",
+        "",
+        "Notes",
+        "-----",
+        "Why.",
+        "",
+        "Examples",
+        "--------",
+        ">>> 1",
+        "2",
+    ]
+    original = type("Original", (), {"__doc__": f"\n{indentation}".join(lines)})
+    assert _documentation(original) == "What it does.\n\nNotes\n-----\nWhy."
+
+
 @pytest.mark.parametrize("name", ["Index", "knn", "pairwise_distances", "cpu_level"])
 def test_public_search_names_have_examples(name):
     assert doctest.DocTestFinder().find(getattr(fastknn, name), name)[0].examples
