@@ -1,4 +1,4 @@
-"""Results on disk: whole, or not at all."""
+"""Files: results are written whole or not at all; and what a file is, where it is not the one."""
 
 import os
 import secrets
@@ -6,7 +6,63 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_ending", "check_writable", "written_whole"]
+__all__ = ["check_ending", "check_writable", "kind_of_file", "written_whole"]
+
+# How files begin: (place, bytes, what such a file is).
+BEGINNINGS = (
+    (0, b"\x93NUMPY", "an array (.npy)"),
+    (0, b"PK", "a zip archive (as .npz files are)"),
+    (0, b"\x1f\x8b", "a file compressed by gzip"),
+    (0, b"BZh", "a file compressed by bzip2"),
+    (0, b"\xfd7zXZ\0", "a file compressed by xz"),
+    (0, b"\x28\xb5\x2f\xfd", "a file compressed by zstd"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (257, b"ustar", "a tar archive"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file (.mat)"),
+    (0, b"MATLAB 7", "a MATLAB file (.mat, version 7.3: HDF5)"),
+    (0, b"PAR1", "a Parquet table"),
+    (0, b"ARROW1", "an Arrow table"),
+    (0, b"SQLite format 3\0", "an SQLite database"),
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"GIF8", "a GIF picture"),
+    (0, b"BM", "a BMP picture"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\0\0\x08\x01", "an IDX file of labels"),
+    (0, b"\0\0\x08\x03", "an IDX file of images"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, whose file was not fetched"),
+    *((0, b"\x80" + bytes([protocol]), "a pickle") for protocol in range(2, 6)),
+)
+
+
+def kind_of_file(head: bytes) -> str:
+    """What a file is by its first bytes (some hundreds of them), in words, for a message.
+
+    Examples
+    --------
+    >>> from fastknn._files import kind_of_file
+    >>> kind_of_file(b""), kind_of_file(b"PK\x03\x04"), kind_of_file(b"1,2,3\\n")
+    ('an empty file', 'a zip archive (as .npz files are)', "text that begins with '1,2,3'")
+    """
+    if not head:
+        return "an empty file"
+    for place, beginning, kind in BEGINNINGS:
+        if head[place : place + len(beginning)] == beginning:
+            return kind
+    if not head.strip(b"\0"):
+        return "a file of zeros"
+    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    try:
+        # A character may be cut at the end of what was read.
+        text = head[: max(1, len(head) - 3)].decode() if len(head) > 100 else head.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(letter.isprintable() or letter in "\t\r\n\f" for letter in text):
+        line = text.strip().partition("\n")[0].strip()
+        return f"text that begins with {line[:40]!r}" if line else "a file of blanks"
+    return f"bytes of another kind, the first of them 0x{head[:4].hex()}"
 
 
 @contextmanager

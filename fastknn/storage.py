@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import _core
+from fastknn._arrays import open_array
 from fastknn._keys import ANGLES
 from fastknn.angles import kernel_metric
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
@@ -125,12 +126,7 @@ def _write_array(file: Path, array: np.ndarray) -> dict:
 
 def _read_array(file: Path, about: dict, on_disk: bool, verify: bool) -> np.ndarray:
     """One array, if it is what the description says."""
-    try:
-        array = np.load(file, mmap_mode="r" if on_disk else None, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file}: expected this file of a saved index") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{file}: truncated or altered: {error}") from error
+    array = open_array(file, on_disk=on_disk)
     found = {"dtype": array.dtype.str, "shape": list(array.shape)}
     expected = {name: about[name] for name in found}
     if found != expected:

@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from fastknn._arrays import open_array
 from fastknn._checks import as_path
 from fastknn._files import written_whole
 
@@ -49,10 +50,7 @@ def open_vectors(path: str | os.PathLike[str]) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix == ".npy":
-        try:
-            rows = np.lib.format.open_memmap(path, mode="r")
-        except Exception as error:  # the header's parser raises many kinds
-            raise ValueError(f"{path}: not a .npy file of numbers: {error}") from error
+        rows = open_array(path, on_disk=True)
         if rows.ndim != 2 or not rows.size:
             raise ValueError(f"{path}: must hold a matrix (rows, width), found shape {rows.shape}")
         return rows
