@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from fastknn import _core
-from fastknn._arrays import open_array
+from fastknn._arrays import open_array, opened
+from fastknn._checks import METRIC_NAMES, NATIVE
 from fastknn._keys import ANGLES
-from fastknn.angles import kernel_metric
+from fastknn.angles import EXTRA_COLUMNS, kernel_metric
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
 from fastknn.searcher import Searcher, screen_of
 
@@ -32,6 +33,8 @@ FORMAT = "fastknn index"
 VERSION = 3
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
+# What goes wrong where a value of the description has another type, or none.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,46 +76,122 @@ def save(
 
 
 def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
-    """Read what `save` wrote: (description, train, screen, codes, measures)."""
+    """Read what `save` wrote: (description, train, screen, codes, measures).
+
+    Every file is untrusted: what belongs together is compared before any of it is used, so that
+    nothing reads beyond an array.
+    """
     folder = Path(path).expanduser()
+    description = _description(folder)
+    arrays = {
+        name: _read_array(folder / f"{name}.npy", about, mmap and name == "train", verify)
+        for name, about in description["arrays"].items()
+    }
     try:
-        sealed = json.loads((folder / DESCRIPTION).read_text())
-        text = sealed["description"]
-        if zlib.crc32(text.encode()) != sealed["crc32"]:
-            raise ValueError("its checksum does not fit")
-        description = json.loads(text)
+        screen, codes, measures = _assembled(description, arrays)
+    except MALFORMED as error:
+        raise ValueError(
+            f"{folder / DESCRIPTION}: does not describe the arrays beside it: {_words(error)}"
+        ) from error
+    return description, arrays["train"], screen, codes, measures
+
+
+def _description(folder: Path) -> dict:
+    """What index.json says, with values of the right types."""
+    file = folder / DESCRIPTION
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected the folder of a saved index, found a file")
+    try:
+        with opened(file) as stream:
+            data = stream.read()
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder}: expected a saved index, found no {DESCRIPTION}"
         ) from error
-    except NotADirectoryError as error:
-        raise ValueError(f"{folder}: expected the folder of a saved index, found a file") from error
-    except (ValueError, KeyError, TypeError) as error:
+    try:
+        sealed = json.loads(data)
+        text = sealed["description"]
+        if zlib.crc32(text.encode()) != sealed["crc32"]:
+            raise ValueError("its checksum does not fit")
+        description = json.loads(text)
+        found = description.get("format"), description.get("version")
+    except MALFORMED as error:
+        why = "it is an empty file" if not data else _words(error)
+        raise ValueError(f"{file}: not the description of an index: {why}") from error
+    if found != (FORMAT, VERSION):
         raise ValueError(
-            f"{folder / DESCRIPTION}: not the description of an index: {error}"
-        ) from error
-    if description.get("format") != FORMAT or description.get("version") != VERSION:
-        raise ValueError(
-            f"{folder}: expected {FORMAT} version {VERSION}, found "
-            f"{description.get('format')} version {description.get('version')}"
+            f"{folder}: expected {FORMAT} version {VERSION}, found {found[0]} version {found[1]}"
         )
-    arrays = {}
-    for name, about in description["arrays"].items():
-        on_disk = mmap and name == "train"
-        arrays[name] = _read_array(folder / f"{name}.npy", about, on_disk, verify)
-    metric = kernel_metric(description["metric"])
+    try:
+        metric_known = description["metric"] in METRIC_NAMES
+        _require(metric_known, f"metric must be one of {', '.join(METRIC_NAMES)}")
+        _require(isinstance(description["screen"], str), "screen must be a word")
+        costs = description["costs"]
+        numbers = all(type(cost) in (int, float) for cost in costs.values())
+        _require(numbers, "costs must be numbers")
+        cascade = description["cascade"]
+        name = "direct" if cascade is None else cascade["name"]
+        _require(isinstance(name, str) and (not costs or name in costs), "costs must have its own")
+        for name, about in description["arrays"].items():
+            _require(name.isidentifier(), f"arrays must have plain names, not {name!r}")
+            _require({"dtype", "shape", "crc32"} <= about.keys(), f"{name} must have a shape")
+        _require("train" in description["arrays"], "arrays must have train")
+    except MALFORMED as error:
+        raise ValueError(f"{file}: not the description of an index: {_words(error)}") from error
+    return description
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return f"{error}" or type(error).__name__
+
+
+def _assembled(description: dict, arrays: Arrays):
+    """(screen, codes, measures), all of them fitting the training rows."""
+    train, name = arrays["train"], description["metric"]
+    _require(
+        train.dtype in NATIVE and train.ndim == 2 and train.size > 0,
+        f"train must be a matrix, found {train.dtype} {train.shape}",
+    )
+    n_rows, width = train.shape
+    metric, angles, measures = kernel_metric(name), name in ANGLES, None
+    if angles:
+        n_measures = 6 if name == "correlation" else 3
+        measures = _part(arrays, "measures", np.int64, n_rows, n_measures)
     if description["cascade"] is None:
-        screen = screen_of(arrays["train"], description["metric"], description["screen"])
-    else:
-        screen = _put_together(description["cascade"], arrays)
+        _require(description["stages"] == 0, "an index without a cascade has no stages")
+        return screen_of(train, name, description["screen"]), [], measures
+    screen = _put_together(
+        description["cascade"], arrays, metric, width + (EXTRA_COLUMNS if angles else 0)
+    )
+    widths = screen.widths
+    _require(description["stages"] == len(widths), f"stages must be {len(widths)}")
     codes = [
         _core.CodeRows(
-            arrays[f"codes{stage}"], metric, arrays[f"scale{stage}"], arrays[f"error{stage}"]
+            _part(arrays, f"codes{stage}", np.uint8, n_rows, stage_width),
+            metric,
+            _part(arrays, f"scale{stage}", np.float32, n_rows),
+            _part(arrays, f"error{stage}", np.float32, n_rows),
         )
-        for stage in range(description["stages"])
+        for stage, stage_width in enumerate(widths)
     ]
-    measures = arrays["measures"] if description["metric"] in ANGLES else None
-    return description, arrays["train"], screen, codes, measures
+    return screen, codes, measures
+
+
+def _part(arrays: Arrays, name: str, dtype: type, *shape: int) -> np.ndarray:
+    """One of the arrays, if it has the type and shape that the others call for."""
+    array = arrays[name]
+    _require(
+        array.dtype == dtype and array.shape == shape,
+        f"{name} must be {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}",
+    )
+    return array
 
 
 def _write_array(file: Path, array: np.ndarray) -> dict:
@@ -126,11 +205,14 @@ def _write_array(file: Path, array: np.ndarray) -> dict:
 
 def _read_array(file: Path, about: dict, on_disk: bool, verify: bool) -> np.ndarray:
     """One array, if it is what the description says."""
-    array = open_array(file, on_disk=on_disk)
+    try:
+        array = open_array(file, on_disk=on_disk)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: expected this file of a saved index") from error
     found = {"dtype": array.dtype.str, "shape": list(array.shape)}
     expected = {name: about[name] for name in found}
-    if found != expected:
-        raise ValueError(f"{file}: altered: expected {expected}, found {found}")
+    if found != expected or not array.flags.c_contiguous:
+        raise ValueError(f"{file}: altered: expected {expected} in C order, found {found}")
     if verify and _checksum(array) != about["crc32"]:
         raise ValueError(f"{file}: altered: its checksum does not fit")
     return array
@@ -171,25 +253,66 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
     return {"name": cascade.name, "scales": cascade.scales, "heads": heads}
 
 
-def _put_together(described: dict, arrays: Arrays) -> Cascade:
-    heads = []
-    for place, head in enumerate(described["heads"]):
-        if "directions" in head:
-            if "block" in head:
-                mixing = Hadamard(arrays[f"order{place}"], arrays[f"signs{place}"], head["block"])
-            else:
-                mixing = Product(arrays[f"rotation{place}"])
-            columns = head["directions"]
-            columns = None if columns is None else slice(*columns)
-            heads.append(Head(columns, head["rest"], mixing))
-        elif head["groups"]:
-            heads.append(Groups(*(arrays[f"{part}{place}"] for part in Groups._fields)))
-        else:
-            heads.append(None)
-    if heads and isinstance(heads[0], Head):
-        directions = arrays.get("directions")
-        directions = None if directions is None else Product(directions)
-        contraction = Projection(arrays["mean"], directions, heads)
-    else:
-        contraction = GroupSums(arrays["mean"], heads)
-    return Cascade(described["name"], contraction, described["scales"])
+def _put_together(described: dict, arrays: Arrays, metric: str, width: int) -> Cascade:
+    """The cascade of rows of this width."""
+    mean, scales = _part(arrays, "mean", np.float32, width), described["scales"]
+    heads = described["heads"]
+    known = all(
+        type(scale) is float and 0 < scale < np.inf if metric == "l1" else scale is None
+        for scale in scales
+    )
+    _require(len(heads) == len(scales) > 0 and known, f"scales do not fit, got {scales}")
+    if metric == "l1":
+        sums = [
+            _groups(arrays, place, width) if head["groups"] else None
+            for place, head in enumerate(heads)
+        ]
+        return Cascade(described["name"], GroupSums(mean, sums), scales)
+    directions = None
+    if "directions" in arrays:
+        n_directions = arrays["directions"].shape[-1]
+        directions = Product(_part(arrays, "directions", np.float32, width, n_directions))
+    heads = [_head(arrays, place, head, directions, width) for place, head in enumerate(heads)]
+    return Cascade(described["name"], Projection(mean, directions, heads), scales)
+
+
+def _groups(arrays: Arrays, place: int, width: int) -> Groups:
+    order, signs = (
+        _part(arrays, f"order{place}", np.int64, width),
+        _part(arrays, f"signs{place}", np.float32, width),
+    )
+    ends = _part(arrays, f"ends{place}", np.int64, arrays[f"ends{place}"].size)
+    _require_permutation(order, f"order{place}")
+    ascending = ends.size > 0 and (np.diff(ends, prepend=0) >= 0).all() and ends[-1] == width
+    _require(ascending, f"ends{place} must be ends of groups")
+    return Groups(order, ends, signs)
+
+
+def _head(arrays: Arrays, place: int, head: dict, directions: Product | None, width: int) -> Head:
+    columns = head["directions"]
+    if columns is not None:
+        start, stop = columns
+        whole = type(start) is type(stop) is int and directions is not None
+        _require(
+            whole and 0 <= start < stop <= directions.width, f"directions {columns} are not there"
+        )
+        columns, width = slice(start, stop), stop - start
+    _require(type(head["rest"]) is bool, "rest must be true or false")
+    width += head["rest"]
+    if "block" not in head:
+        rotation = _part(arrays, f"rotation{place}", np.float32, width, width)
+        return Head(columns, head["rest"], Product(rotation))
+    block, order = head["block"], arrays[f"order{place}"]
+    rounds, padded = order.shape
+    whole = type(block) is int and block >= 8 and block & (block - 1) == 0 == padded % block
+    _require(whole and padded >= width and rounds > 0, f"block {block} does not fit")
+    order = _part(arrays, f"order{place}", np.int64, rounds, padded)
+    for permutation in order:
+        _require_permutation(permutation, f"order{place}")
+    signs = _part(arrays, f"signs{place}", np.float32, rounds, padded)
+    return Head(columns, head["rest"], Hadamard(order, signs, block))
+
+
+def _require_permutation(order: np.ndarray, name: str) -> None:
+    permutes = np.array_equal(np.sort(order), np.arange(len(order)))
+    _require(permutes, f"{name} must have every place once")

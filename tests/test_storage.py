@@ -2,7 +2,9 @@
 
 import json
 import os
+import random
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ def small_plans(monkeypatch):
 
 
 def rows(dtype, count, seed, width=40):
-    random = np.random.default_rng(seed)
-    values = random.normal(size=(count, 5)) @ random.normal(size=(5, width)) * 20 + 128
+    generator = np.random.default_rng(seed)
+    values = generator.normal(size=(count, 5)) @ generator.normal(size=(5, width)) * 20 + 128
     return values.clip(0, 255).astype(dtype)
 
 
@@ -115,13 +117,19 @@ def flipped(data):
     return data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
 
 
-def test_a_later_version_is_refused(saved):
-    import zlib
+def described(folder):
+    return json.loads(json.loads((folder / "index.json").read_text())["description"])
 
-    sealed = json.loads((saved / "index.json").read_text())
-    text = sealed["description"].replace('"version": 3', '"version": 4')
+
+def describe(folder, description):
+    """Write a description with the checksum that fits."""
+    text = json.dumps(description)
     sealed = {"crc32": zlib.crc32(text.encode()), "description": text}
-    (saved / "index.json").write_text(json.dumps(sealed))
+    (folder / "index.json").write_text(json.dumps(sealed))
+
+
+def test_a_later_version_is_refused(saved):
+    describe(saved, {**described(saved), "version": 4})
     with pytest.raises(ValueError, match=r"expected fastknn index version 3, found .* version 4"):
         load_index(saved)
 
@@ -132,6 +140,139 @@ def test_nothing_else_is_an_index(tmp_path):
     (tmp_path / "index.json").write_text("{}")
     with pytest.raises(ValueError, match="not the description"):
         load_index(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", "[" * 100_000, "\0\xff", '"a"'])
+def test_descriptions_that_are_none(saved, text):
+    """Whether the file is one, or what it has sealed."""
+    (saved / "index.json").write_bytes(text.encode("latin1"))
+    with pytest.raises(ValueError, match=r"index\.json: not the description of an index"):
+        load_index(saved)
+    sealed = {"crc32": zlib.crc32(text.encode()), "description": text}
+    (saved / "index.json").write_text(json.dumps(sealed))
+    with pytest.raises(ValueError, match=r"index\.json: not the description of an index"):
+        load_index(saved)
+
+
+def changes(value):
+    """A description with one value, at any depth, left out or replaced by another."""
+    if isinstance(value, dict | list):
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            without = value.copy()
+            del without[key]
+            yield without
+            for changed in changes(value[key]):
+                other = value.copy()
+                other[key] = changed
+                yield other
+    yield from (None, True, -1, 10**30, 1.5, "word", "", [], [1], {}, {"a": 1}, float("nan"))
+
+
+STORED = {
+    "rotation": ("l2", "rounded", 40),
+    "directions": ("l2", "projected", 40),
+    "transform": ("l2", "rounded", 300),
+    "groups": ("l1", "projected", 40),
+    "angles": ("cosine", "rounded", 40),
+    "direct": ("correlation", "direct", 40),
+}
+
+
+@pytest.mark.parametrize(("metric", "screen", "width"), STORED.values(), ids=STORED)
+def test_descriptions_of_something_else(tmp_path, metric, screen, width):
+    """With a checksum that fits: refused by name, or without influence on what is found."""
+    saved, train = tmp_path / "saved", rows(np.float32, 60, 0, width)
+    index = Index(train, metric, screen=screen)
+    index.save(saved)
+    description, expected = described(saved), index.search(train, 3)
+    refused, every = 0, list(changes(description))
+    for changed in random.Random(0).sample(every, min(len(every), 200)):
+        describe(saved, changed)
+        try:
+            found = load_index(saved).search(train, 3)
+        except (ValueError, FileNotFoundError) as error:
+            refused += 1
+            if not str(error).startswith(str(saved)):
+                raise
+            continue
+        if changed["cascade"] == description["cascade"] and changed["metric"] == metric:
+            assert_array_equal(found, expected)
+    assert refused > 100
+
+
+@pytest.mark.parametrize(("metric", "screen", "width"), STORED.values(), ids=STORED)
+def test_arrays_that_do_not_belong_together(tmp_path, metric, screen, width):
+    """Each in turn without its last column, row, or with places that there are not."""
+    saved = tmp_path / "saved"
+    Index(rows(np.float32, 60, 0, width), metric, screen=screen).save(saved)
+    description = described(saved)
+    for name in description["arrays"]:
+        file = saved / f"{name}.npy"
+        whole, array = file.read_bytes(), np.load(file)
+        others = [array[:-1], array.astype("?"), array[None], array[..., :0]]
+        if (screen, name) != ("direct", "train"):  # which fits whatever its width is
+            others.append(array[..., :-1])
+        if name[:-1] in ("order", "ends"):
+            others += [array + 1, array - 1, np.full_like(array, 2**40), array * 0]
+        for other in others:
+            np.save(file, other)
+            about = {"dtype": other.dtype.str, "shape": other.shape, "crc32": 0}
+            arrays = {**description["arrays"], name: about}
+            describe(saved, {**description, "arrays": arrays})
+            with pytest.raises(ValueError, match=r"index\.json: does not describe the arrays"):
+                load_index(saved, verify=False)
+        file.write_bytes(whole)
+    describe(saved, description)
+    load_index(saved)
+
+
+def test_every_file_replaced(saved):
+    """By another one's, by a folder, by one of another version, in another order of elements."""
+    names = array_files(saved)
+    for name in [*names, "index.json"]:
+        file = saved / name
+        whole = file.read_bytes()
+        others = [(saved / other).read_bytes() for other in names if other != name]
+        if name != "index.json":
+            others += [whole[:6] + b"\7" + whole[7:], whole[:7] + b"\7" + whole[8:]]
+            others.append(whole.replace(b"'fortran_order': False", b"'fortran_order': True "))
+        for other in others:
+            file.write_bytes(other)
+            if other == whole or (len(other) == len(whole) and other[128:] == whole[128:]):
+                continue
+            for mmap in (False, True):
+                with pytest.raises(ValueError, match=name):
+                    load_index(saved, mmap=mmap)
+        file.unlink()
+        file.mkdir()
+        with pytest.raises(ValueError, match=f"{name}: expected a file, found a folder"):
+            load_index(saved)
+        file.rmdir()
+        file.write_bytes(whole)
+    load_index(saved)
+
+
+def test_flipped_bits_of_headers(saved):
+    """A description or a header that is off by a bit is refused, or without influence."""
+    generator = np.random.default_rng(0)
+    queries = rows(np.float32, 5, 1)
+    expected = load_index(saved).search(queries, 6)
+    for name in [*array_files(saved), "index.json"]:
+        file = saved / name
+        whole = file.read_bytes()
+        for place, bit in generator.integers(0, (128, 8), (60, 2)):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bit
+            file.write_bytes(changed)
+            try:
+                found = load_index(saved, verify=bool(bit % 2)).search(queries, 6)
+            except (ValueError, FileNotFoundError) as error:
+                if str(saved) not in str(error):
+                    raise
+            else:
+                assert_array_equal(found, expected)
+        file.write_bytes(whole)
 
 
 def test_saving_is_all_or_nothing(tmp_path, monkeypatch):
