@@ -119,7 +119,7 @@ def checked_matrix(
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if width is not None:
         check_width(array, width, name)
-    _native_dtype(array, name)
+    _check_values(array, name)
     if check_finite:
         _check_finite(array, name)
     return array
@@ -159,33 +159,38 @@ def _as_array(array, name: str) -> np.ndarray:
     return converted
 
 
-def _native_dtype(array: np.ndarray, name: str) -> np.dtype:
-    """The accepted type that holds every value of an array."""
-    dtype = array.dtype.newbyteorder("=")
+def native_type(dtype: np.dtype) -> np.dtype:
+    """The type, of those that are searched, that rows of this type are converted to."""
+    dtype = dtype.newbyteorder("=")
     if dtype in NATIVE:
         return dtype
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     if dtype.kind == "f" and dtype.itemsize == 2:
         return np.dtype(np.float32)
-    if dtype.kind not in "iu":
-        raise TypeError(
-            f"{name} must hold numbers (uint8, float32 or float64, or a type that converts to one "
-            f"without loss), got dtype {array.dtype}"
-        )
-    if dtype.itemsize == 8 and (
+    if dtype.kind in "iu":
+        return np.dtype(np.float64)
+    raise TypeError(
+        "must hold numbers (uint8, float32 or float64, or a type that converts to one "
+        f"without loss), got dtype {dtype}"
+    )
+
+
+def _check_values(array: np.ndarray, name: str) -> None:
+    """Raise unless the type that an array is converted to holds each of its values."""
+    try:
+        native_type(array.dtype)
+    except TypeError as error:
+        raise TypeError(f"{name} {error}") from None
+    if (array.dtype.kind in "iu" and array.itemsize == 8) and (
         array.max(initial=0) > LARGEST_INTEGER or array.min(initial=0) < -LARGEST_INTEGER
     ):
         raise ValueError(f"{name} has integers beyond 2**53, which float64 cannot hold exactly")
-    return np.dtype(np.float64)
 
 
 def _converted(array: np.ndarray) -> np.ndarray:
     """A checked matrix in its native type, with rows that lie consecutively in memory."""
-    dtype = array.dtype.newbyteorder("=")
-    if dtype not in NATIVE:
-        narrow = {"b": np.uint8, "f": np.float32}
-        dtype = np.dtype(narrow.get(dtype.kind, np.float64))
+    dtype = native_type(array.dtype)
     consecutive = array.strides[1] == array.itemsize or array.shape[1] == 1
     if not (array.dtype == dtype and array.dtype.isnative and array.flags.aligned and consecutive):
         array = array.astype(dtype, order="C")
@@ -256,7 +261,7 @@ def array_of_columns(columns: Sequence, name: str) -> np.ndarray:
             array = _numbers(array, name, place)
         if array.ndim != 1:
             raise TypeError(f"{name} must hold numbers, found arrays in column {place}")
-        _native_dtype(array, name)
+        _check_values(array, name)
         arrays.append(array)
     matrix = np.empty((len(arrays[0]), len(arrays)), np.result_type(*arrays))
     for place, array in enumerate(arrays):

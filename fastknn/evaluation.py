@@ -27,12 +27,13 @@ from fastknn._keys import ABSENT, as_distances, equal_keys, merge, no_keys
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
 from fastknn.graph import index_for, knn
+from fastknn.searcher import row_bytes
 from fastknn.vectors import open_vectors, write_ivecs
 from fastknn.vote import vote_proba
 
 __all__ = ["GroundTruth", "ground_truth", "probe"]
 
-# Bytes of training rows that are searched at a time; their packed copy comes on top.
+# Bytes that the training rows that are searched at a time become; their packed copy comes on top.
 CHUNK_BYTES = 1 << 30
 # What the names of files of ground truth may end in.
 ENDINGS = (".ivecs", ".npy", ".hdf5", ".h5")
@@ -245,7 +246,7 @@ class GroundTruth(NamedTuple):
                 if rows is not None:
                     file.attrs["dimension"] = rows.shape[1]
                     copy = file.create_dataset(name, rows.shape, rows.dtype)
-                    for some in _chunks(rows):
+                    for some in _chunks(rows, rows.shape[1] * rows.itemsize):
                         copy[some] = rows[some]
             file.create_dataset("neighbors", data=np.asarray(self.indices, np.int32))
             file.create_dataset("distances", data=np.asarray(self.distances, np.float32))
@@ -260,9 +261,10 @@ def ground_truth(
     Parameters
     ----------
     train, queries : array-like of shape (n, width), str or os.PathLike
-        Rows, or files of them: see `fastknn.vectors.open_vectors`. Training rows on disk are
-        read a gigabyte at a time, so that they need not fit in memory. There may be no queries:
-        then the results have no rows.
+        Rows, or files of them: see `fastknn.vectors.open_vectors`. Training rows are taken so
+        many at a time as become a gigabyte (bytes take four times as much as directions of
+        float32, as "cosine" compares them), so that those on disk need not fit in memory. There
+        may be no queries: then the results have no rows.
     k : int, default 100
     metric : str, default "l2"
         As for `Index`.
@@ -280,7 +282,7 @@ def ground_truth(
 
     Notes
     -----
-    Each gigabyte's part of the training rows is searched as by `knn`, which chooses a screen where
+    Each part of the training rows is searched as by `knn`, which chooses a screen where
     that pays, with the k-th key of the parts before as a bound; results are merged by (exact key,
     row), and become distances last. O(n_queries k) memory beside a part.
 
@@ -306,7 +308,7 @@ def ground_truth(
     wanted = min(k + 1, len(train))  # one more, to see whether it ties
     best = no_keys(len(queries), wanted, metric, absent=True)
     with shown(progress, len(queries)) as advance:
-        for chunk in _chunks(train):
+        for chunk in _chunks(train, row_bytes(train.dtype, train.shape[1], metric)):
             some = as_matrix(train[chunk], "train", check_finite=False)
             share = len(some) / len(train)
             index = index_for(len(queries), some, min(wanted, len(some)), metric, n_jobs)
@@ -320,6 +322,7 @@ def ground_truth(
             )
             found.rows[found.rows != ABSENT] += chunk.start
             merge(best, found)
+            del some, index  # before the next part is converted
     tied = equal_keys(best, k - 1, -1) if wanted > k else np.zeros(len(queries), bool)
     distances = as_distances(best, metric)
     return GroundTruth(best.rows[:, :k].copy(), distances[:, :k].copy(), tied, metric)
@@ -341,7 +344,7 @@ def _rows(rows, name: str, width: int | None = None, may_be_none: bool = False) 
     return checked_matrix(rows, name, False, width, may_be_none)
 
 
-def _chunks(rows: np.ndarray) -> Iterator[slice]:
-    """Parts of some rows, of a gigabyte each."""
-    step = max(1, CHUNK_BYTES // (rows.shape[1] * rows.itemsize))
+def _chunks(rows: np.ndarray, n_bytes: int) -> Iterator[slice]:
+    """Parts of some rows, of a gigabyte each where a row takes so many bytes."""
+    step = max(1, CHUNK_BYTES // n_bytes)
     return (slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step))

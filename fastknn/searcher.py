@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core
+from fastknn._checks import native_type
 from fastknn._keys import ANGLES, Keys, merge, no_keys
 from fastknn._threads import for_each, thread_count
 from fastknn.angles import (
+    EXTRA_COLUMNS,
     as_whole,
     direction_error,
     direction_type,
@@ -230,6 +232,14 @@ def _unpickled(train, metric, screen, codes, measures) -> Searcher:
 def screened_type(train: np.ndarray, metric: str) -> np.dtype:
     """The type of rows as screens compare them."""
     return direction_type(train) if metric in ANGLES else train.dtype
+
+
+def row_bytes(dtype: np.dtype, width: int, metric: str) -> int:
+    """Bytes that a row of this type becomes: as it is held or compared, whichever is more."""
+    held = native_type(dtype)
+    seen = screened_type(np.empty((0, width), held), metric)
+    columns = width + EXTRA_COLUMNS if metric in ANGLES else width
+    return max(width * held.itemsize, columns * seen.itemsize)
 
 
 def as_screened(

@@ -319,6 +319,15 @@ def test_ground_truth(tmp_path, capsys):
     assert "--output must end in .ivecs" in capsys.readouterr().err
     assert main(["ground-truth", *files, "--k", "81", "--output", str(output)]) == 2
     assert "k must be at most" in capsys.readouterr().err
+    for content in (b"", b"PK\x03\x04" + bytes(40), (tmp_path / "train.npy").read_bytes()[:-9]):
+        (tmp_path / "bad.npy").write_bytes(content)
+        (tmp_path / "bad.u8bin").write_bytes(content)
+        for bad in ("bad.npy", "bad.u8bin"):
+            damaged = [f"--train={tmp_path / bad}", files[1], "--output", str(output)]
+            assert main(["ground-truth", *damaged]) == 2
+            printed = capsys.readouterr().err
+            assert printed.startswith(f"fastknn: error: {tmp_path / bad}: ")
+            assert printed.count("\n") == 1
     missing = ["--train=nowhere.npy", files[1], "--output", str(output)]
     assert main(["ground-truth", *missing]) == 2
     assert "no such file" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Probes of embeddings and ground truth, against plain definitions."""
 
+import gzip
+import tracemalloc
 from importlib.util import find_spec
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from fastknn import evaluation, ground_truth, probe
+from fastknn import angles, evaluation, ground_truth, knn, probe
 from fastknn.reference import reference_knn
 from fastknn.vectors import open_vectors, write_ivecs
 
@@ -136,6 +138,109 @@ def test_bad_vector_files(tmp_path):
         open_vectors(tmp_path / "flat.npy")
     with pytest.raises(ValueError, match="within int32"):
         write_ivecs(tmp_path / "big.ivecs", [[2**40]])
+
+
+HEADED = {"fbin": "f4", "f16bin": "f2", "u8bin": "u1", "i8bin": "i1", "ibin": "i4"}
+
+
+def write_headed(path, rows):
+    path.write_bytes(np.array(rows.shape, "<u4").tobytes() + rows.tobytes())
+
+
+@pytest.mark.parametrize(("ending", "dtype"), HEADED.items())
+@pytest.mark.parametrize("width", [1, 3, 128])
+def test_headed_vector_files(tmp_path, ending, dtype, width):
+    rows = np.random.default_rng(0).integers(-100, 100, (57, width)).astype(dtype)
+    for name in (f"some.{ending}", f"some.{ending}.crop_nb_57"):
+        write_headed(tmp_path / name, rows)
+        found = open_vectors(tmp_path / name)
+        assert_array_equal(found, rows, strict=True)
+        assert isinstance(found, np.memmap)
+        assert not found.flags.writeable
+
+
+def test_bad_headed_vector_files(tmp_path):
+    file = tmp_path / "bad.u8bin"
+    rows = np.zeros((5, 4), np.uint8)
+    write_headed(file, rows)
+    whole = file.read_bytes()
+    for content, match in [
+        (b"", "too short for a header, 0 bytes; it looks like an empty file"),
+        (whole[:7], "too short for a header, 7 bytes"),
+        (
+            whole[:-6],  # as a file that was cropped without its header
+            r"its header tells 5 rows of width 4, which are 20 bytes of uint8, and it holds 14: "
+            "the first 3 rows only",
+        ),
+        (whole + b"x", "which are 20 bytes of uint8, and it holds 21$"),
+        (b"\xff" * 8 + whole, "4,294,967,295 rows of width 4,294,967,295, which are 18,446,.* 28$"),
+        (bytes(8), "0 rows of width 0, and there must be some"),
+        (b"\1\0\0\0" + bytes(4), "1 rows of width 0, and there must be some"),
+        (gzip.compress(whole), "it looks like a file compressed by gzip"),
+    ]:
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"bad\.u8bin: .*{match}"):
+            open_vectors(file)
+    (tmp_path / "folder.fbin").mkdir()
+    with pytest.raises(ValueError, match="expected a file, found a folder"):
+        open_vectors(tmp_path / "folder.fbin")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        open_vectors(tmp_path / "none.fbin")
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
+def test_ground_truth_of_all_formats(tmp_path, metric, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK_BYTES", 1000)
+    generator = np.random.default_rng(1)
+    for ending, dtype in {**HEADED, "fvecs": "f4", "bvecs": "u1", "ivecs": "i4"}.items():
+        low = 0 if dtype == "u1" else -100
+        train, queries = (generator.integers(low, 100, (n, 4)).astype(dtype) for n in (150, 20))
+        for name, rows in (("train", train), ("queries", queries)):
+            write = write_headed if ending.endswith("bin") else write_vectors
+            write(tmp_path / f"{name}.{ending}", rows)
+        truth = ground_truth(
+            tmp_path / f"train.{ending}", tmp_path / f"queries.{ending}", 7, metric
+        )
+        expected = knn(queries.astype("f8"), train.astype("f8"), 7, metric)
+        assert_array_equal(truth.indices, expected[1])
+        assert_array_equal(truth.distances, expected[0])
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
+@pytest.mark.parametrize("dtype", ["f4", ">f4", ">i2", "f2", "u1"])
+def test_ground_truth_of_arrays_in_any_order(tmp_path, metric, dtype, monkeypatch):
+    """Rows in Fortran order and in the other order of bytes, which no chunk has as it lies."""
+    monkeypatch.setattr(evaluation, "CHUNK_BYTES", 1000)
+    train, queries = (
+        np.random.default_rng(1).integers(0, 100, (n, 4)).astype(dtype) for n in (150, 20)
+    )
+    np.save(tmp_path / "train.npy", np.asfortranarray(train))
+    np.save(tmp_path / "queries.npy", np.asfortranarray(queries))
+    truth = ground_truth(tmp_path / "train.npy", tmp_path / "queries.npy", 7, metric)
+    expected = knn(queries.astype("f8"), train.astype("f8"), 7, metric)
+    assert_array_equal(truth.indices, expected[1])
+    assert_array_equal(truth.distances, expected[0])
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2", "cosine", "correlation"])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "f2", "i2", "i8", "f4", "f8", "?"])
+def test_ground_truth_takes_memory_for_what_rows_become(tmp_path, metric, dtype, monkeypatch):
+    """A part and its packed copy, whatever the file is of: bytes may become four times as much.
+
+    For angles also its directions and their measures.
+    """
+    chunk, most = 1 << 20, 2.5 if metric in ("l1", "l2") else 4.5
+    monkeypatch.setattr(evaluation, "CHUNK_BYTES", chunk)
+    for elements in ("ELEMENTS", "BLOCK_ELEMENTS"):  # turned at a time
+        monkeypatch.setattr(angles, elements, 1 << 14, raising=False)
+    train = np.random.default_rng(0).integers(0, 100, (100_000, 16)).astype(dtype)
+    np.save(tmp_path / "train.npy", train)
+    for n_queries in (2, 9):  # nothing is packed, and all of a part
+        tracemalloc.start()
+        ground_truth(tmp_path / "train.npy", train[:n_queries].copy(), 5, metric, n_jobs=1)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most * chunk
 
 
 @pytest.mark.parametrize("metric", ["l1", "l2"])
