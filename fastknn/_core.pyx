@@ -7,8 +7,8 @@ once, with the best rows found for each. `QueryBlock.search` walks panels (outer
 here checks its arguments: `searcher.py` hands over arrays that are already sound.
 
 This file is what Python sees; the rooms behind it, each on top of those before, are `_blocks/`:
-kernels (the table, the level), layout (structures), packing, heap, angles, bounds, search,
-matrices, contractions.
+kernels (the table, the level), layout (structures), packing, heap, reservoir, angles, bounds,
+search, matrices, contractions.
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
 it costs one load, add and compare a row (L2 codes: four operations on registers), and survivors
@@ -31,6 +31,7 @@ include "_blocks/kernels.pxi"
 include "_blocks/layout.pxi"
 include "_blocks/packing.pxi"
 include "_blocks/heap.pxi"
+include "_blocks/reservoir.pxi"
 include "_blocks/angles.pxi"
 include "_blocks/bounds.pxi"
 include "_blocks/search.pxi"
@@ -62,6 +63,32 @@ cdef Best lists_of(found):
     every.low = NULL if found.low is None else <uint64_t *>address(found.low)
     every.rows = <int64_t *>address(found.rows)
     return every
+
+
+cdef set_absent(found, Py_ssize_t count):
+    """Make the first neighbors of some `Keys` ones that are not there."""
+    found.keys[:, :count] = INFINITY
+    found.rows[:, :count] = INT64_MAX
+    if found.low is not None:
+        found.low[:, :count] = 0
+
+
+cdef no_reservoirs(Py_ssize_t n, Py_ssize_t k, Py_ssize_t n_rows, low):
+    """Memory of empty reservoirs: keys, the rest of keys (or None), rows, counts and scratch."""
+    shape = n, reservoir_capacity(k, n_rows)
+    return (np.empty(shape), None if low is None else np.empty(shape, np.uint64),
+            np.empty(shape, np.int64), np.zeros(n, np.int64), np.empty(shape[1], np.uint64))
+
+
+cdef Reservoirs reservoirs_of(memory):
+    cdef Reservoirs all
+    keys, low, rows, counts, words = memory
+    all.capacity = keys.shape[1]
+    all.entries.keys = <double *>address(keys)
+    all.entries.low = NULL if low is None else <uint64_t *>address(low)
+    all.entries.rows = <int64_t *>address(rows)
+    all.counts, all.words = <int64_t *>address(counts), <uint64_t *>address(words)
+    return all
 
 
 cdef class Panels:
@@ -248,13 +275,14 @@ cdef class QueryBlock:
         matrices.
     max_key : ndarray (n,) of float64 or None
         Keys beyond which rows are not wanted.
-    resume : bool, default False
-        Whether `found` is what another block of the same queries left there.
+    resume : QueryBlock, optional
+        Another block of the same queries and `found`, which searched the rows before: this one goes
+        on with what it found.
     """
 
     cdef Panels panels
     cdef Queries queries
-    cdef object memory
+    cdef object memory, reservoirs
     # (query, row) pairs that the first stage saw; seconds that `search` took.
     cdef readonly int64_t screened
     cdef readonly double seconds
@@ -262,7 +290,7 @@ cdef class QueryBlock:
     cdef public double coding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
-                 exact=None, angles=None, found=None, max_key=None, resume=False):
+                 exact=None, angles=None, found=None, max_key=None, QueryBlock resume=None):
         cdef Rows *rows = &panels.rows
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -322,11 +350,12 @@ cdef class QueryBlock:
         if found is not None:
             queries.k = found.rows.shape[1]
             queries.best = lists_of(found)
-            if not resume:
-                found.keys[:] = INFINITY
-                found.rows[:] = INT64_MAX
-                if found.low is not None:
-                    found.low[:] = 0
+            if queries.k >= RESERVOIR_K:
+                self.reservoirs = (no_reservoirs(queries.n, queries.k, rows.n_rows, found.low)
+                                   if resume is None else resume.reservoirs)
+                queries.reservoirs = reservoirs_of(self.reservoirs)
+            if resume is None:
+                set_absent(found, 1 if queries.reservoirs.capacity else queries.k)
             doubles[2][:] = INFINITY if max_key is None else max_key
             for query in range(queries.n):
                 set_threshold(rows, queries, query)
@@ -372,13 +401,16 @@ cdef class QueryBlock:
         return last
 
     def finish(self):
-        """Turn the heaps into lists: nearest first, and rows that are not there last."""
+        """Turn what was found into lists: nearest first, and rows that are not there last."""
         cdef Py_ssize_t query
         cdef Best best
         with nogil:
             for query in range(self.queries.n):
                 best = best_of(&self.queries.best, self.queries.k, query)
-                sort_heap(&best, self.queries.k)
+                if self.queries.reservoirs.capacity:
+                    empty_reservoir(&self.queries.reservoirs, self.queries.k, query, &best)
+                else:
+                    sort_heap(&best, self.queries.k)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
         """Distances to the rows of panels first..last-1, into their columns of `out`.

@@ -152,7 +152,7 @@ class Searcher:
                 yield block, reached - began
                 if reached < last:
                     searcher = searcher.simpler()
-                    block = searcher.block(queries, found, max_key, resume=True)
+                    block = searcher.block(queries, found, max_key, resume=block)
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
         """The same over `train`, which begins with the rows that are here already.
@@ -192,7 +192,7 @@ class Searcher:
         queries: np.ndarray,
         found: Keys,
         max_key: np.ndarray | None = None,
-        resume: bool = False,
+        resume: _core.QueryBlock | None = None,
         coded: dict | None = None,
     ) -> _core.QueryBlock:
         """Some queries, coded (unless they are) and packed; where to write what they find."""

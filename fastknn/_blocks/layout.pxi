@@ -77,6 +77,14 @@ ctypedef struct Best:
     int64_t *rows
 
 
+ctypedef struct Reservoirs:
+    # For many neighbors (reservoir.pxi): per query, rows of which the k nearest are among the best.
+    Py_ssize_t capacity  # of each; 0 where the best rows are in heaps
+    Best entries
+    int64_t *counts
+    uint64_t *words
+
+
 ctypedef struct Numbers:
     # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not bytes.
     const int64_t *measures
@@ -116,8 +124,10 @@ ctypedef struct Queries:
     const uint8_t *bytes
     bint angles
     Numbers numbers, train_numbers
-    # The k best rows of each query: a heap (heap.pxi).
+    # The k best rows of each query: a heap (heap.pxi). With reservoirs the first place has what a
+    # heap has there, the worst of the k best so far, and the others nothing until the end.
     Best best
+    Reservoirs reservoirs
     Matrix train
     Py_ssize_t train_bytes
     double *cap

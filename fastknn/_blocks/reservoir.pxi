@@ -1,0 +1,216 @@
+# Many neighbors: a reservoir per query in place of a heap. Rows are appended until it is full, then
+# all but the k nearest are dropped, and the k-th of them is what later rows have to beat. It is also
+# what screens compare with: never below the k-th key so far, hence a valid bound, if a looser one.
+#
+# Rows arrive in ascending order (`search`; `in_order` swaps rows for k below MAX_PANEL_ROWS only),
+# and both dropping and sorting are stable. So entries of one key stay in the order of their rows, and
+# neither has to look at rows.
+#
+# Limit: O(1) per row that is kept and no worse for any order of the rows: selection and sorting go
+# by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for angles).
+
+cdef enum:
+    # The k from which a reservoir is used. Measured with 50,000 rows of 16 and 128 float32 and of 64
+    # bytes (AVX2, AVX-512; benchmarks/test_large_k.py): heap and reservoir take the same time for k
+    # between 100 and 200, the reservoir 0.6 of it at 500, a quarter at 10,000.
+    RESERVOIR_K = 256
+    RADIX = 256
+
+
+cdef extern from *:
+    """
+    /* Keys as words of the same order, and back; -0.0 is 0.0. */
+    static inline uint64_t word_of(double key)
+    {
+        uint64_t bits;
+        key += 0.0;
+        memcpy(&bits, &key, sizeof(bits));
+        return bits ^ (-(bits >> 63) | (uint64_t)1 << 63);
+    }
+
+    static inline double key_of(uint64_t word)
+    {
+        double key;
+        word ^= ((word >> 63) - 1) | (uint64_t)1 << 63;
+        memcpy(&key, &word, sizeof(key));
+        return key;
+    }
+
+    static inline int highest_bit(uint64_t bits)
+    {
+    #if defined(__GNUC__)
+        return 63 - __builtin_clzll(bits);
+    #else
+        int place = 63;
+        while (!(bits >> place & 1))
+            place--;
+        return place;
+    #endif
+    }
+    """
+    uint64_t word_of(double) noexcept nogil
+    double key_of(uint64_t) noexcept nogil
+    int highest_bit(uint64_t) noexcept nogil
+
+
+cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nogil:
+    """Entries per query: half of k more than k, for fewer drops; one more than all rows at most.
+
+    With twice k, a tenth more rows would be refined before the bound comes down, and less room
+    means that more time goes into dropping.
+    """
+    return min(k + k // 2, n_rows) + 1
+
+
+cdef uint64_t kth_word(uint64_t *words, Py_ssize_t n, Py_ssize_t *rank) noexcept nogil:
+    """The word of a rank (from 1), which becomes its rank among those equal to it; O(n).
+
+    The words are overwritten.
+    """
+    cdef Py_ssize_t counts[RADIX]
+    cdef uint64_t differ = 0, word
+    cdef Py_ssize_t i, same
+    cdef int shift, digit
+    for i in range(n):
+        differ |= words[i] ^ words[0]
+    while differ:  # bits that some have and others have not: eight fewer each time
+        shift = max(highest_bit(differ) - 7, 0)
+        memset(counts, 0, sizeof(counts))
+        for i in range(n):
+            counts[words[i] >> shift & (RADIX - 1)] += 1
+        digit = 0
+        while counts[digit] < rank[0]:
+            rank[0] -= counts[digit]
+            digit += 1
+        same = 0
+        for i in range(n):
+            word = words[i]
+            words[same] = word
+            same += <int>(word >> shift & (RADIX - 1)) == digit
+        n = same
+        differ = 0
+        for i in range(n):
+            differ |= words[i] ^ words[0]
+    return words[0]
+
+
+cdef void drop_all_but(Py_ssize_t k, Best *entries, Py_ssize_t n, uint64_t *words,
+                       Best *worst) noexcept nogil:
+    """Leave the k nearest of n entries, in the order they had; `worst` gets the k-th.
+
+    words : n of them, of any value
+    """
+    cdef Py_ssize_t i, left = 0, rank = k
+    cdef double key
+    cdef uint64_t low = 0
+    cdef int64_t row = 0
+    cdef bint stays
+    for i in range(n):
+        words[i] = word_of(entries.keys[i])
+    key = key_of(kth_word(words, n, &rank))
+    if entries.low != NULL:
+        for i in range(n):
+            if entries.keys[i] == key:
+                words[left] = entries.low[i]
+                left += 1
+        low = kth_word(words, left, &rank)
+        left = 0
+    for i in range(n):
+        stays = entries.keys[i] < key
+        if entries.keys[i] == key:
+            if low_at(entries, i) == low:  # the first ones: those of the lowest rows
+                stays = rank > 0
+                rank -= 1
+                row = entries.rows[i] if stays else row
+            else:
+                stays = low_at(entries, i) < low
+        put(entries, left, entries.keys[i], low_at(entries, i), entries.rows[i])
+        left += stays
+    put(worst, 0, key, low, row)
+
+
+cdef bint keep_in_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query, double key,
+                            uint64_t low, int64_t row, Best *worst) noexcept nogil:
+    """Append a row that comes before the worst; whether there is a new worst."""
+    cdef Best entries = best_of(&all.entries, all.capacity, query)
+    cdef Py_ssize_t count = all.counts[query]
+    put(&entries, count, key, low, row)
+    all.counts[query] = count + 1
+    if count + 1 < all.capacity:
+        return False
+    drop_all_but(k, &entries, all.capacity, all.words, worst)
+    all.counts[query] = k
+    return True
+
+
+cdef inline uint64_t word_at(const Best *entries, Py_ssize_t place, bint by_low) noexcept nogil:
+    return entries.low[place] if by_low else word_of(entries.keys[place])
+
+
+cdef bint sort_by_words(Best *entries, Best *spare, Py_ssize_t n, bint by_low) noexcept nogil:
+    """Sort entries, stably, by keys or by the rest of keys; whether they end in `spare`.
+
+    A radix sort from the lowest digit, without the digits that all have in common.
+    """
+    cdef Py_ssize_t counts[8][RADIX]
+    cdef Py_ssize_t i, digit, before, count
+    cdef uint64_t word
+    cdef Best source = entries[0], target = spare[0], swapped
+    cdef bint moved = False
+    cdef int turn
+    memset(counts, 0, sizeof(counts))
+    for i in range(n):
+        word = word_at(entries, i, by_low)
+        for turn in range(8):
+            counts[turn][word >> 8 * turn & (RADIX - 1)] += 1
+    word = word_at(entries, 0, by_low)
+    for turn in range(8):
+        if counts[turn][word >> 8 * turn & (RADIX - 1)] == n:
+            continue
+        before = 0
+        for digit in range(RADIX):
+            count = counts[turn][digit]
+            counts[turn][digit] = before
+            before += count
+        for i in range(n):
+            digit = word_at(&source, i, by_low) >> 8 * turn & (RADIX - 1)
+            put(&target, counts[turn][digit], source.keys[i], low_at(&source, i), source.rows[i])
+            counts[turn][digit] += 1
+        swapped, source, target = source, target, source
+        moved = not moved
+    return moved
+
+
+cdef void copy_entries(Best *into, const Best *entries, Py_ssize_t n) noexcept nogil:
+    memcpy(into.keys, entries.keys, n * sizeof(double))
+    memcpy(into.rows, entries.rows, n * sizeof(int64_t))
+    if into.low != NULL:
+        memcpy(into.low, entries.low, n * sizeof(uint64_t))
+
+
+cdef void empty_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query,
+                          Best *best) noexcept nogil:
+    """Turn what a reservoir has into a list: nearest first, and rows that are not there last."""
+    cdef Best entries = best_of(&all.entries, all.capacity, query)
+    cdef Py_ssize_t n = all.counts[query], i
+    cdef bint ordered = True
+    all.counts[query] = 0
+    if n > k:
+        drop_all_but(k, &entries, n, all.words, best)
+        n = k
+    for i in range(n, k):
+        put(best, i, INFINITY, 0, INT64_MAX)
+    if n == 0:
+        return
+    if not sort_by_words(&entries, best, n, False):
+        copy_entries(best, &entries, n)
+    if best.low == NULL:
+        return
+    for i in range(1, n):
+        ordered &= best.keys[i - 1] != best.keys[i] or best.low[i - 1] <= best.low[i]
+    if ordered:  # mostly: few angles have one key and differ in the rest of it
+        return
+    if not sort_by_words(best, &entries, n, True):
+        copy_entries(&entries, best, n)
+    if not sort_by_words(&entries, best, n, False):
+        copy_entries(best, &entries, n)
