@@ -129,18 +129,23 @@ cdef void drop_all_but(Py_ssize_t k, Best *entries, Py_ssize_t n, uint64_t *word
     put(worst, 0, key, low, row)
 
 
-cdef bint keep_in_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query, double key,
-                            uint64_t low, int64_t row, Best *worst) noexcept nogil:
-    """Append a row that comes before the worst; whether there is a new worst."""
+cdef inline bint keep_in_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query, int n,
+                                   const double *keys, const uint64_t *low, const int64_t *rows,
+                                   Best *worst) noexcept nogil:
+    """Append those of n rows that come before the worst; whether there is a new worst."""
     cdef Best entries = best_of(&all.entries, all.capacity, query)
     cdef Py_ssize_t count = all.counts[query]
-    put(&entries, count, key, low, row)
-    all.counts[query] = count + 1
-    if count + 1 < all.capacity:
-        return False
-    drop_all_but(k, &entries, all.capacity, all.words, worst)
-    all.counts[query] = k
-    return True
+    cdef bint dropped = False
+    cdef int i
+    for i in range(n):
+        put(&entries, count, keys[i], low[i], rows[i])
+        count += comes_before(keys[i], low[i], rows[i], worst, 0)
+        if count == all.capacity:
+            drop_all_but(k, &entries, count, all.words, worst)
+            count = k
+            dropped = True
+    all.counts[query] = count
+    return dropped
 
 
 cdef inline uint64_t word_at(const Best *entries, Py_ssize_t place, bint by_low) noexcept nogil:

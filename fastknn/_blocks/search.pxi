@@ -82,15 +82,14 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
             queries.refined += count
             queries.bytes_read += count * queries.train_bytes
             exact_keys(queries, query, count, rows, best.keys[0], keys, low)
+        if queries.reservoirs.capacity:
+            found |= keep_in_reservoir(
+                &queries.reservoirs, queries.k, query, count, keys, low, rows, &best)
+            count = 0
         for i in range(count):
             if comes_before(keys[i], low[i], rows[i], &best, 0):
-                if queries.reservoirs.capacity == 0:
-                    sift_down(&best, queries.k, keys[i], low[i], rows[i])
-                    found = True
-                elif keep_in_reservoir(
-                    &queries.reservoirs, queries.k, query, keys[i], low[i], rows[i], &best
-                ):
-                    found = True
+                sift_down(&best, queries.k, keys[i], low[i], rows[i])
+                found = True
         if found and (place == n or exact and best.keys[0] < INFINITY):
             set_threshold(train, queries, query)
     if timed:
