@@ -8,7 +8,7 @@ here checks its arguments: `searcher.py` hands over arrays that are already soun
 
 This file is what Python sees; the rooms behind it, each on top of those before, are `_blocks/`:
 kernels (the table, the level), layout (structures), packing, heap, reservoir, angles, bounds,
-search, matrices, contractions.
+search, matrices, topk, contractions.
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
 it costs one load, add and compare a row (L2 codes: four operations on registers), and survivors
@@ -36,10 +36,13 @@ include "_blocks/angles.pxi"
 include "_blocks/bounds.pxi"
 include "_blocks/search.pxi"
 include "_blocks/matrices.pxi"
+include "_blocks/topk.pxi"
 include "_blocks/contractions.pxi"
 
 # Every panel's rows divide it.
 MOST_PANEL_ROWS = MAX_PANEL_ROWS
+# The k from which a search keeps reservoirs instead of heaps.
+MANY_NEIGHBORS = RESERVOIR_K
 SCORE_DTYPES = [np.int32, np.float32, np.float64]
 ELEMENTS = {np.dtype(np.uint8): U8, np.dtype(np.float32): F32, np.dtype(np.float64): F64}
 METRICS = {"l1": L1, "l2": L2, "dot": DOT}
@@ -428,6 +431,13 @@ cdef class QueryBlock:
                 else:
                     write_panel(train, &self.queries, panel,
                                 <double *>start + panel * train.tile.rows, stride)
+
+
+def reservoir_bytes(Py_ssize_t k, Py_ssize_t n_rows, angles):
+    """Bytes that a thread holds per query beside the result, for k neighbors of n_rows rows."""
+    if k < RESERVOIR_K:
+        return 0
+    return reservoir_capacity(k, n_rows) * (24 if angles else 16)
 
 
 def merge(into, other):

@@ -7,14 +7,14 @@ The room has four public names:
 - `distance_weights` makes scikit-learn's ``weights="distance"`` out of distances;
 - `topk` picks the k smallest entries of every row of a distance matrix.
 
-Checks are NumPy; the loops are two Numba kernels that release the GIL and see one chunk of
-rows at a time, on the plain threads of `fastknn._threads`. A row is always handled by one
-thread, in column order, so answers do not depend, to the bit, on chunks or thread count.
+Votes are counted by NumPy or by a Numba kernel, which see one chunk of rows at a time, on the plain
+threads of `fastknn._threads`. Both add the weights of a class in the order of the columns, so
+answers do not depend, to the bit, on which of them counts, on chunks or on the number of threads.
 
-Importing this module does not import Numba. A kernel is compiled, or read from Numba's cache
-on disk, for the one type it is called with, the first time it is called; but a process that has
-few votes to count never loads Numba: the interpreter runs the same function. Where no folder
-can be written to for that cache, the kernel is compiled anew in each process.
+Importing this module does not import Numba. The kernel is compiled, or read from Numba's cache
+on disk, the first time that it is called; a process that has few votes to count leaves them to
+NumPy and never loads Numba (`_worth_loading`). Where no folder can be written to for that cache,
+the kernel is compiled anew in each process.
 """
 
 import threading
@@ -32,8 +32,16 @@ __all__ = ["distance_weights", "topk", "vote", "vote_proba"]
 # Array elements that one kernel call reads or writes, about: a few milliseconds of work, and
 # the copy of a chunk that must be converted takes 8 MB. A single chunk needs no second thread.
 CHUNK_ELEMENTS = 1_000_000
-# Steps of the vote that a process leaves to the interpreter before it loads Numba.
-INTERPRETED_STEPS = 20_000
+# What the two ways to count cost, in seconds on one thread, measured with NumPy 2.4 and Numba 0.68
+# on one core of about 3 GHz: to load Numba and its kernel from the cache on disk; and what NumPy
+# takes more than the kernel: for each chunk and number of neighbours, for each neighbour that votes
+# (where labels are sorted, and where they are not), and for each class of each query.
+LOAD_SECONDS = 0.3
+CHUNK_SECONDS = 5e-5
+SORTED_SECONDS, DENSE_SECONDS = 1e-7, 5e-9
+CLASS_SECONDS = 1e-9
+# Classes per neighbour up to which a look at the votes of all costs less than to sort labels.
+DENSE_CLASSES = 16
 
 
 def vote(
@@ -81,7 +89,8 @@ def vote(
     Notes
     -----
     O(k + len(ks)) time per query, whatever the number of classes; O(n_classes) memory per
-    thread beside the result.
+    thread beside the result. The first votes of a process, as long as they cost less than to load
+    Numba, are counted by NumPy: O(k log k) for each of the `ks`.
 
     Weights are added up in float64, one sum per class, nearest neighbour first. So
     ``vote(labels, weights=w, ks=[j])`` is ``vote(labels[:, :j], weights=w[:, :j])``, bit for bit.
@@ -256,9 +265,11 @@ def topk(
 
     Notes
     -----
-    A bounded heap per row: n comparisons, and O(log k) for each entry that is among the k
-    smallest so far, which is O(k log(n / k)) entries of a row in random order and n at worst.
-    No memory beside the results and, where `distances` must be converted, a chunk per thread.
+    n comparisons per row, and for each entry that is among the k smallest so far, which is
+    O(k log(n / k)) entries of a row in random order and n at worst, O(log k) in a heap or, for
+    hundreds of neighbors and more, O(1) in a list of which all but the k smallest are dropped now
+    and then; these are sorted in O(k). Memory beside the results: O(k) and, where `distances` must
+    be converted, a chunk per thread.
 
     Examples
     --------
@@ -276,13 +287,14 @@ def topk(
     n_rows, n_columns = distances.shape
     k = _integer(k, "k", 1, n_columns, "the number of columns of distances")
     n_threads = thread_count(n_jobs)
-    kernel = _compiled(_topk_rows, _TOPK_SIGNATURE.format(float=dtype.name))
+    from fastknn import _core  # not where only votes are counted
+
     values = np.empty((n_rows, k), dtype=dtype)
     indices = np.empty((n_rows, k), dtype=np.int64)
 
     def pick(rows: slice) -> None:
         block = _plain(distances[rows], dtype)
-        bad = kernel(block, values[rows], indices[rows])
+        bad = _core.topk(block, values[rows], indices[rows])
         if bad >= 0:
             raise ValueError(f"distances must not hold NaN, got NaN in row {rows.start + bad}")
 
@@ -316,10 +328,18 @@ class _Ballots:
 
     def count(self, codes: NDArray[np.int64], shares: NDArray[np.float64], n_threads: int) -> None:
         """Fill ``codes`` (n_ks, m) or ``shares`` (n_ks, m, C), whichever is not empty."""
-        k = self.labels.shape[1]
-        kernel = _vote_rows
-        if not _few(self.labels.size):
+        k, n_ks = self.labels.shape[1], len(self.ks)
+        row_size = k + n_ks * (self.n_classes if shares.size else 1)
+        if not shares.size and self.n_classes <= DENSE_CLASSES * k:
+            row_size += self.n_classes
+        chunks = list(_chunks(self.n_rows, row_size))
+        counted = _count_by_numpy
+        if _worth_loading(self._numpy_seconds(len(chunks), bool(shares.size))):
             kernel = _compiled(_vote_rows, _VOTE_SIGNATURE)
+
+            def counted(labels, weights, ks, slots, first, n_classes, codes, shares):
+                kernel(labels, weights, ks, slots, first, np.zeros(n_classes), codes, shares)
+
         ones = np.ones((1, k))  # one row of weights for all: uniform votes need no kernel apart
 
         def count_rows(rows: slice) -> None:
@@ -327,15 +347,70 @@ class _Ballots:
             weights = ones
             if self.weights is not None:
                 weights = _plain(self.weights[rows], np.float64)
-            votes = np.zeros(self.n_classes)
-            kernel(labels, weights, self.ks, self.slots, rows.start, votes, codes, shares)
+            counted(labels, weights, self.ks, self.slots, rows.start, self.n_classes, codes, shares)
             if shares.size:
                 block = shares[:, rows]
                 # NumPy's order of summation, not the kernel's: scikit-learn's, to the bit.
                 block /= block.sum(axis=2, keepdims=True)
 
-        row_size = k + len(self.ks) * (self.n_classes if shares.size else 1)
-        for_each(count_rows, _chunks(self.n_rows, row_size), n_threads)
+        for_each(count_rows, chunks, n_threads)
+
+    def _numpy_seconds(self, n_chunks: int, shares: bool) -> float:
+        """What NumPy takes more than the kernel for these votes, about."""
+        votes, n_ks = self.n_rows * int(self.ks.sum()), len(self.ks)
+        seconds = n_chunks * n_ks * CHUNK_SECONDS
+        if not shares and self.n_classes > DENSE_CLASSES * int(self.ks[-1]):
+            return seconds + votes * SORTED_SECONDS
+        looked_at = self.n_rows * n_ks * self.n_classes
+        return seconds + votes * DENSE_SECONDS + looked_at * CLASS_SECONDS
+
+
+def _count_by_numpy(
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    ks: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    first: int,
+    n_classes: int,
+    codes: NDArray[np.int64],
+    shares: NDArray[np.float64],
+) -> None:
+    """Count a chunk of rows as `_vote_rows` does, to the bit, with some calls of NumPy for each k.
+
+    `numpy.bincount` adds weights one after another in the order that they come in.
+    """
+    rows = slice(first, first + len(labels))
+    weights = np.broadcast_to(weights, labels.shape)
+    for slot, k in zip(slots, ks, strict=True):
+        nearest, counting = labels[:, :k], weights[:, :k]
+        if shares.size:
+            shares[slot, rows] = _votes_of_all(nearest, counting, n_classes)
+        elif n_classes <= DENSE_CLASSES * k:  # the first of equal votes: the smallest class
+            codes[slot, rows] = _votes_of_all(nearest, counting, n_classes).argmax(axis=1)
+        else:
+            codes[slot, rows] = _winners(nearest, counting)
+
+
+def _votes_of_all(
+    labels: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int
+) -> NDArray[np.float64]:
+    """The votes of every class: (m, n_classes)."""
+    m = len(labels)
+    places = labels + np.arange(0, m * n_classes, n_classes)[:, None]
+    votes = np.bincount(places.ravel(), weights.ravel(), m * n_classes)
+    return votes.reshape(m, n_classes)
+
+
+def _winners(labels: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The winning classes, without a look at classes that have no vote: (m,)."""
+    order = np.argsort(labels, axis=1, kind="stable")  # within a class, nearest first
+    labels = np.take_along_axis(labels, order, 1)
+    weights = np.take_along_axis(weights, order, 1)
+    starts = np.ones(labels.shape, bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=starts[:, 1:])
+    groups = np.cumsum(starts) - 1
+    votes = np.bincount(groups, weights.ravel())[groups].reshape(labels.shape)
+    return labels[np.arange(len(labels)), votes.argmax(axis=1)]
 
 
 def _chunks(n_rows: int, row_size: int) -> Iterator[slice]:
@@ -461,11 +536,11 @@ def _topk_dtype(distances: NDArray[Any]) -> np.dtype:
     return np.dtype(np.float64)
 
 
-# --- Numba kernels: plain Python functions that _compiled turns into machine code -------------
+# --- The Numba kernel: a plain Python function that _compiled turns into machine code ----------
 
 _compiled_kernels: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
 _compiling = threading.Lock()
-_interpreted = 0
+_numpy_spent = 0.0
 
 
 def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
@@ -489,16 +564,20 @@ def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any
         return _compiled_kernels[key]
 
 
-def _few(steps: int) -> bool:
-    """Whether the interpreter should take these steps of a kernel, and not the compiler.
+def _worth_loading(seconds: float) -> bool:
+    """Whether the kernel should count votes for which NumPy takes so many seconds more.
 
-    To load Numba and a kernel from its cache takes 0.3 s, in which a process that predicts a
-    little has long ended: the first INTERPRETED_STEPS of a process, some 15 ms, are not worth it.
+    Nobody knows what votes a process is still to count. So Numba is loaded when NumPy would have
+    cost as much in all as loading does: never more than twice what would have been best.
     """
-    global _interpreted
+    global _numpy_spent
     with _compiling:
-        _interpreted = min(_interpreted + steps, INTERPRETED_STEPS + 1)
-        return _interpreted <= INTERPRETED_STEPS
+        if _compiled_kernels:  # then it is there
+            return True
+        if _numpy_spent + seconds > LOAD_SECONDS:
+            return True
+        _numpy_spent += seconds
+        return False
 
 
 # "True" marks what is only read, so that read-only arrays are accepted.
@@ -507,7 +586,6 @@ _VOTE_SIGNATURE = (
     "Array(int64, 1, 'C', True), Array(int64, 1, 'C', True), int64, "
     "float64[::1], int64[:, ::1], float64[:, :, ::1])"
 )
-_TOPK_SIGNATURE = "int64(Array({float}, 2, 'C', True), {float}[:, ::1], int64[:, ::1])"
 
 
 def _vote_rows(
@@ -547,74 +625,9 @@ def _vote_rows(
                 if codes.size > 0:
                     codes[slots[t], first + i] = leader
                 if shares.size > 0:
-                    for c in range(len(votes)):
-                        shares[slots[t], first + i, c] = votes[c]
+                    shares[slots[t], first + i] = votes
                 t += 1
             if t == n_ks:
                 break
         for j in range(k):
             votes[labels[i, j]] = 0.0
-
-
-def _topk_rows(
-    distances: NDArray[np.floating], values: NDArray[np.floating], indices: NDArray[np.int64]
-) -> int:
-    """Top K of every row; returns the first row that holds NaN, or -1.
-
-    A row of the results is, while its distances are read, a binary heap whose root is the
-    largest pair (value, index); then the heap is sorted in place.
-    """
-
-    def place(values, indices, size, value, index):
-        """Put a pair where the root of a heap of ``size`` pairs was, and restore the order."""
-        hole = 0
-        while True:
-            child = 2 * hole + 1
-            if child >= size:
-                break
-            other = child + 1
-            if other < size and (
-                values[other] > values[child]
-                or (values[other] == values[child] and indices[other] > indices[child])
-            ):
-                child = other
-            if values[child] < value or (values[child] == value and indices[child] < index):
-                break
-            values[hole] = values[child]
-            indices[hole] = indices[child]
-            hole = child
-        values[hole] = value
-        indices[hole] = index
-
-    n_rows, n_columns = distances.shape
-    k = values.shape[1]
-    for i in range(n_rows):
-        row = distances[i]
-        top = values[i]
-        where = indices[i]
-        # Pairs that rank after every real one.
-        for j in range(k):
-            top[j] = np.inf
-            where[j] = n_columns
-        for j in range(n_columns):
-            # A later column loses a tie, so only smaller values matter; written to let NaN in.
-            if not row[j] >= top[0]:
-                if row[j] != row[j]:
-                    return i
-                place(top, where, k, row[j], j)
-        for size in range(k - 1, 0, -1):
-            value = top[size]
-            index = where[size]
-            top[size] = top[0]
-            where[size] = where[0]
-            place(top, where, size, value, index)
-        # Infinite distances never beat the pairs put in first: name those by their columns.
-        if where[k - 1] == n_columns:
-            j = k
-            while j > 0 and where[j - 1] == n_columns:
-                j -= 1
-            for column in range(n_columns):
-                if j < k and row[column] == np.inf:
-                    where[j] = column
-                    j += 1
-    return -1

@@ -26,12 +26,13 @@ from fastknn.vote import distance_weights, topk, vote, vote_proba
 JOBS = [1, 2, 8]
 
 
-@pytest.fixture(autouse=True, scope="module", params=[0, 10**12], ids=["compiled", "interpreted"])
-def steps_left_to_the_interpreter(request):
-    """Each test twice: the kernel of the vote is the same function either way."""
+@pytest.fixture(autouse=True, scope="module", params=[-1, np.inf], ids=["compiled", "numpy"])
+def counted_by(request):
+    """Each test twice: the kernel and NumPy count the same, to the bit."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "INTERPRETED_STEPS", request.param)
-        patch.setattr(room, "_interpreted", 0)
+        patch.setattr(room, "LOAD_SECONDS", request.param)
+        patch.setattr(room, "_compiled_kernels", {})
+        patch.setattr(room, "_numpy_spent", 0.0)
         yield
 
 
@@ -94,6 +95,76 @@ def test_vote_over_neighbors_and_classes(monkeypatch, k, n_classes, chunk):
     for given_weights in (None, weights):
         assert_same_votes(labels, n_classes=n_classes, weights=given_weights)
         assert_same_votes(labels, weights=given_weights, ks=[k, 1, k, (k + 1) // 2])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("m", "k", "n_classes"), [(20, 5, 10_000), (1, 1000, 100_000), (200, 30, 3), (3, 40, 639)]
+)
+def test_no_loop_over_votes_or_classes_is_interpreted(monkeypatch, m, k, n_classes, weighted):
+    monkeypatch.setattr(room, "LOAD_SECONDS", np.inf)
+    monkeypatch.setattr(room, "_compiled_kernels", {})
+    labels, weights = make_votes(m, k, n_classes)
+    kwargs = {
+        "weights": weights if weighted else None,
+        "n_classes": n_classes,
+        "ks": [1, k // 2, k],
+    }
+    lines = 0
+
+    def count_lines(frame, event, argument):
+        nonlocal lines
+        lines += event == "line"
+        return count_lines
+
+    before = sys.gettrace()
+    sys.settrace(count_lines)
+    try:
+        codes = vote(labels, n_jobs=1, **kwargs)
+        shares = vote_proba(labels, n_jobs=1, **kwargs)
+    finally:
+        sys.settrace(before)
+    assert_array_equal(codes, reference_vote(labels, **kwargs))
+    assert_array_equal(shares, reference_vote_proba(labels, **kwargs))
+    assert lines < 2000
+
+
+@pytest.mark.parametrize("n_classes", [1, 15, 16, 17, 31, 32, 33, 10**15])
+def test_codes_far_above_the_number_of_neighbors(n_classes):
+    """Whether NumPy looks at all classes depends on how many there are for each neighbor."""
+    labels, weights = make_votes(50, 2, min(n_classes, 40))
+    if n_classes < 100 or room.LOAD_SECONDS > 0:  # the kernel has a sum for each class
+        for ks in ([1], [2], [1, 2]):
+            codes = vote(labels, weights=weights, n_classes=n_classes, ks=ks)
+            assert_array_equal(codes, reference_vote(labels, weights=weights, ks=ks))
+
+
+def test_what_decides_about_loading_numba(monkeypatch):
+    loaded = []
+
+    def compiled(function, signature):
+        loaded.append(function)
+        return function
+
+    monkeypatch.setattr(room, "LOAD_SECONDS", 0.3)
+    monkeypatch.setattr(room, "_compiled", compiled)
+    monkeypatch.setattr(room, "_compiled_kernels", {})
+    monkeypatch.setattr(room, "_numpy_spent", 0.0)
+    labels, _ = make_votes(20, 5, 10_000)
+    for _ in range(10):
+        vote_proba(labels, n_classes=10_000)
+        vote(labels, n_classes=10_000)
+    assert not loaded
+    assert 0 < room._numpy_spent < 0.3
+    monkeypatch.setattr(room, "_numpy_spent", 0.3)  # as much as loading costs is spent
+    vote(labels, n_classes=10_000)
+    assert loaded
+    # Classes, numbers of neighbors and chunks are part of the costs, for shares and for codes.
+    few, many = room._Ballots(labels, 10_000, None, None), room._Ballots(labels, 10**6, None, None)
+    assert many._numpy_seconds(1, True) > 10 * few._numpy_seconds(1, True)
+    assert many._numpy_seconds(1, False) == few._numpy_seconds(1, False)
+    every = room._Ballots(labels, 10_000, None, [1, 2, 3, 4, 5])
+    assert every._numpy_seconds(1, True) > 4 * few._numpy_seconds(1, True)
 
 
 def test_many_ties(small_chunks):
@@ -548,7 +619,7 @@ def test_many_callers_at_once(small_chunks, monkeypatch):
     for thread in threads:
         thread.join()
     assert not failures
-    assert len(room._compiled_kernels) == (2 if room.INTERPRETED_STEPS == 0 else 1)
+    assert len(room._compiled_kernels) == (1 if room.LOAD_SECONDS < 0 else 0)
 
 
 def _check_in_child(labels, expected):
@@ -581,8 +652,12 @@ assert "numba" not in sys.modules, "importing the module must stay cheap"
 assert vote.__file__.startswith(sys.argv[1])
 assert vote.vote([[1, 0, 1]]).tolist() == [1]
 assert "numba" not in sys.modules, "a few votes need no compiler"
-for _ in range(2):  # but these do
-    vote.vote([[1, 0, 1]] * 5000)
+vote.vote([[1, 0, 1]] * 50_000, ks=range(1, 4))
+assert vote.topk([[2.0, 1.0, 3.0]], 2)[1].tolist() == [[1, 0]]
+assert "numba" not in sys.modules, "nor these, nor does topk"
+labels = np.zeros((300, 1000), int)
+vote.vote(labels, ks=range(1, 1001))  # 150 million votes
+assert "numba" in sys.modules
 assert vote.topk([[2.0, 1.0, 3.0]], 2)[1].tolist() == [[1, 0]]
 print(sum(len(kernel.stats.cache_path or "") > 0 for kernel in vote._compiled_kernels.values()))
 print(sum(sum(kernel.stats.cache_hits.values()) for kernel in vote._compiled_kernels.values()))
@@ -616,10 +691,10 @@ def copied_package(tmp_path):
 
 def test_kernels_are_cached_and_broken_caches_survived(copied_package, tmp_path):
     cache = tmp_path / "cache"
-    assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [2, 0]
-    assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [2, 2]
+    assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [1, 0]
+    assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [1, 1]
     indexes = list(cache.rglob("*.nbi"))
-    assert len(indexes) == 2
+    assert len(indexes) == 1
     for index in indexes:
         index.write_bytes(b"")
     run_probe(copied_package, NUMBA_CACHE_DIR=str(cache))
