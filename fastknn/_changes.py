@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fastknn._rows import is_on_disk
+
 __all__ = ["RowsSample", "TrainChanged"]
 
 # Rows that are looked at, spread over all, and bytes of them at most: some ten microseconds.
@@ -32,7 +34,7 @@ class RowsSample:
 
     def __init__(self, train: np.ndarray) -> None:
         count = min(len(train), ROWS, max(4, BYTES // (train.shape[1] * train.itemsize)))
-        if isinstance(train, np.memmap) and not train.flags.writeable:
+        if not train.flags.writeable and is_on_disk(train):
             count = 0
         self.places = np.linspace(0, len(train) - 1, count).astype(np.int64)
         self.rows = train.take(self.places, axis=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-NATIVE = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
+NATIVE = tuple(np.dtype(kind) for kind in (np.uint8, np.int8, np.float32, np.float64))
 METRICS = {
     "l1": "l1",
     "manhattan": "l1",
@@ -76,10 +76,11 @@ def as_k(k: int, n_rows: int) -> int:
 
 
 def as_matrix(array, name: str, check_finite: bool = True) -> np.ndarray:
-    """Return ``array`` as a finite matrix (rows, width) of uint8, float32 or float64.
+    """Return ``array`` as a finite matrix (rows, width) of uint8, int8, float32 or float64.
 
-    Those three are taken as they are, where rows lie consecutively in memory; booleans become
-    uint8, float16 becomes float32, other integers become float64. Nothing is changed in value.
+    Those four are taken as they are, where rows lie consecutively in memory; booleans become
+    uint8, float16 and integers of 16 bits become float32, other integers become float64. Nothing
+    is changed in value.
     Tables (pandas, polars, pyarrow) are taken column by column: see `_table_as_array`.
     """
     return _converted(checked_matrix(array, name, check_finite))
@@ -166,7 +167,7 @@ def native_type(dtype: np.dtype) -> np.dtype:
         return dtype
     if dtype.kind == "b":
         return np.dtype(np.uint8)
-    if dtype.kind == "f" and dtype.itemsize == 2:
+    if dtype.kind in "iuf" and dtype.itemsize == 2:
         return np.dtype(np.float32)
     if dtype.kind in "iu":
         return np.dtype(np.float64)

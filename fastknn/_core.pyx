@@ -44,16 +44,24 @@ MOST_PANEL_ROWS = MAX_PANEL_ROWS
 # The k from which a search keeps reservoirs instead of heaps.
 MANY_NEIGHBORS = RESERVOIR_K
 SCORE_DTYPES = [np.int32, np.float32, np.float64]
-ELEMENTS = {np.dtype(np.uint8): U8, np.dtype(np.float32): F32, np.dtype(np.float64): F64}
+ELEMENTS = {
+    np.dtype(np.uint8): U8,
+    np.dtype(np.float32): F32,
+    np.dtype(np.float64): F64,
+    np.dtype(np.int8): S8,
+}
 METRICS = {"l1": L1, "l2": L2, "dot": DOT}
 
 
 cdef Matrix as_matrix(array, metric):
+    """Rows of an array; or of something that says their shape and type only."""
     cdef Matrix matrix
-    matrix.data = address(array)
-    matrix.stride = array.strides[0]
+    matrix.data, matrix.stride = NULL, 0
+    if isinstance(array, np.ndarray):
+        matrix.data = address(array)
+        matrix.stride = array.strides[0]
     matrix.width = array.shape[1]
-    matrix.item = array.itemsize
+    matrix.item = array.dtype.itemsize
     matrix.element = ELEMENTS[array.dtype]
     matrix.metric = METRICS[metric]
     return matrix
@@ -100,7 +108,8 @@ cdef class Panels:
     Parameters
     ----------
     given : ndarray (n_rows, width) of uint8, float32 or float64
-        Native, aligned, consecutive within a row: the training rows, or their codes.
+        Native, aligned, consecutive within a row: the training rows, or their codes. Or an object
+        with their length, `shape` and `dtype`, whose rows are handed to `pack`.
     metric : "l1" or "l2"
     scale, error : ndarray (n_rows,) of float32, or None
         For codes: what a unit of a row's code is worth, and how far at most the row's
@@ -123,7 +132,7 @@ cdef class Panels:
         rows.n_rows = len(given)
         if centre is None:
             rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
-            rows.item_bytes = given.itemsize
+            rows.item_bytes = given.dtype.itemsize
         else:
             rows.tile = &kernels.tiles[F32][DOT]
             rows.item_bytes = 4
@@ -134,7 +143,7 @@ cdef class Panels:
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
         rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
         rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
-        self.memory = [[given, centre]]
+        self.memory = [(given, centre)]
         if not packed:
             return
         padded = self.n_panels * rows.tile.rows
@@ -189,17 +198,16 @@ cdef class Panels:
         """Bytes held beside the given rows."""
         return sum(array.nbytes for array in self.memory[1:])
 
-    def forget_given(self):
-        """Give up the rows that were packed, where nothing else needs them."""
-        self.memory[0][0] = None
-        self.rows.given.data = NULL
-
-    def pack(self, Py_ssize_t first, Py_ssize_t last):
-        """Fill the panels first..last-1 from the given rows."""
+    def pack(self, Py_ssize_t first, Py_ssize_t last, rows=None):
+        """Fill the panels first..last-1 from the given rows, or from `rows`, which are theirs."""
         cdef Py_ssize_t panel
+        cdef Rows train = self.rows
+        if rows is not None:
+            train.given.stride = rows.strides[0]
+            train.given.data = address(rows) - first * train.tile.rows * train.given.stride
         with nogil:
-            for panel in range(first, last if self.rows.panels != NULL else first):
-                pack_panel(&self.rows, panel)
+            for panel in range(first, last if train.panels != NULL else first):
+                pack_panel(&train, panel)
 
 
 cdef class CodeRows:
@@ -268,8 +276,8 @@ cdef class QueryBlock:
         The later stages: training rows and queries.
     train : ndarray (n_rows, width) or None
         The rows that survivors are refined against; None where scores are the distances.
-    exact : ndarray (n, width) of float64 or uint8, C-contiguous, or None
-        The queries as given, for the refine: uint8 if both they and `train` are.
+    exact : ndarray (n, width) of float64, uint8 or int8, C-contiguous, or None
+        The queries as given, for the refine: bytes if both they and `train` are such.
     angles : tuple of ndarray, or None
         For the refine of angles: measures of the training rows and of the queries (`measure`), and
         the halves of queries that are not bytes, or None twice.
@@ -327,7 +335,7 @@ cdef class QueryBlock:
         if train is not None:
             queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
             queries.train_bytes = train.itemsize * train.shape[1]
-            if exact is not None and exact.dtype == np.uint8:
+            if exact is not None and exact.itemsize == 1:
                 queries.bytes = <uint8_t *>address(exact)
             elif exact is not None:
                 queries.exact = <double *>address(exact)

@@ -12,14 +12,13 @@ most `direction_error`, which is added to the bound of every query.
 import numpy as np
 
 from fastknn import _core
+from fastknn._rows import BLOCK_ELEMENTS
 from fastknn._threads import for_each
 
 # A row of zeros has no direction; scikit-learn lays it at distance 1 from everything, other such
 # rows included. A column in which only those of the training rows have a one, and a second one for
 # those of the queries, put it there: |u - v|**2 = 2.
 EXTRA_COLUMNS = 2
-# Elements turned at a time: bounds what is held besides the result.
-ELEMENTS = 1 << 20
 # Bits of a whole number, and of the sums of products that an __int128 holds.
 MOST_BITS, SUM_BITS = 56, 125
 
@@ -47,7 +46,7 @@ def measured(rows: np.ndarray, metric: str, n_threads: int = 1) -> np.ndarray:
         some = slice(start, start + step)
         _core.measure(rows[some], measures[some], centre, bits)
 
-    step = max(1, ELEMENTS // rows.shape[1])
+    step = max(1, BLOCK_ELEMENTS // rows.shape[1])
     for_each(measure, range(0, len(rows), step), n_threads)
     return measures
 
@@ -56,7 +55,7 @@ def as_whole(queries: np.ndarray, train: np.ndarray, metric: str, measures: np.n
     """Queries as the exact angle takes them: arguments of `_core.QueryBlock`."""
     centre, bits = metric == "correlation", whole_bits(queries.shape[1], metric)
     own = np.empty((len(queries), measures.shape[1]), np.int64)
-    if queries.dtype == train.dtype == np.uint8:
+    if queries.dtype == train.dtype and train.itemsize == 1:
         _core.measure(queries, own, centre, bits)
         return {"exact": np.ascontiguousarray(queries), "angles": (measures, own, None, None)}
     high, low = np.empty((2, *queries.shape), np.int32)
@@ -74,7 +73,7 @@ def directions(rows: np.ndarray, metric: str, kind: np.dtype, queries: bool = Fa
 
     Parameters
     ----------
-    rows : ndarray (n_rows, width) of uint8, float32 or float64
+    rows : ndarray (n_rows, width) of uint8, int8, float32 or float64
     metric : "cosine" or "correlation"
     kind : float32 or float64
         The type of the result, each element rounded from float64.
@@ -88,7 +87,7 @@ def directions(rows: np.ndarray, metric: str, kind: np.dtype, queries: bool = Fa
     """
     width = rows.shape[1]
     turned = np.zeros((len(rows), width + EXTRA_COLUMNS), kind)
-    step = max(1, ELEMENTS // width)
+    step = max(1, BLOCK_ELEMENTS // width)
     for start in range(0, len(rows), step):
         some = _whole(rows[start : start + step], metric)
         if metric == "correlation":
@@ -105,7 +104,7 @@ def directions(rows: np.ndarray, metric: str, kind: np.dtype, queries: bool = Fa
 
 def _whole(rows: np.ndarray, metric: str) -> np.ndarray:
     """Rows as whole numbers in float64; those that are not finite as zeros."""
-    if rows.dtype == np.uint8:
+    if rows.itemsize == 1:
         return rows.astype(np.float64)
     with np.errstate(invalid="ignore"):
         largest = np.abs(rows).max(axis=1)

@@ -5,8 +5,9 @@ A `Searcher` asks the same of both kinds:
     name                                 in words
     code_rows(train, n_threads)          codes of the rows, by stage; here none
     panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
-    code(queries, kind, metric, codes)   queries as arguments of `_core.QueryBlock`, for rows of the
-                                         type `kind`; and whether the scores are the distances
+    code(queries, kind, metric, codes,   queries as arguments of `_core.QueryBlock`, for rows of the
+         off)                            type `kind`; and whether the scores are the distances. `off`
+                                         says how far each lies from what it stands for, or is None
     simpler(kind, metric)                what takes over where this one does not pay, or None
 """
 
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastknn import _core
+from fastknn._rows import BLOCK_ELEMENTS, Rows
 
 # Rows whose mean the expanded screen is centred on.
 MIDDLE_ROWS = 256
@@ -28,19 +30,26 @@ class Direct(NamedTuple):
     centred: bool = False  # by expanded squares about a point amid the rows
     rounds: bool = False  # queries are rounded to the rows' type
 
-    def code_rows(self, train: np.ndarray, n_threads: int) -> "list[_core.CodeRows]":
+    def code_rows(self, train: Rows, n_threads: int) -> "list[_core.CodeRows]":
         return []
 
-    def panels(self, train: np.ndarray, metric: str, codes: list) -> _core.Panels:
+    def panels(self, train: Rows, metric: str, codes: list) -> _core.Panels:
         centre = _middle(train) if self.centred else None
         return _core.Panels(train, metric, centre=centre, packed=self.packed)
 
     def code(
-        self, queries: np.ndarray, kind: np.dtype, metric: str, codes: list
+        self,
+        queries: np.ndarray,
+        kind: np.dtype,
+        metric: str,
+        codes: list,
+        off: np.ndarray | None = None,
     ) -> tuple[dict, bool]:
         if not self.rounds:
-            return {"codes": exactly(queries, kind)}, False
+            return {"codes": exactly(queries, kind), "errors": off}, False
         codes, errors = rounded_to(queries, kind, metric)
+        if off is not None:
+            errors = off if errors is None else errors + off
         final = kind == np.uint8 and errors is None
         return {"codes": codes, "errors": errors}, final
 
@@ -64,16 +73,20 @@ def direct_screen(kind: np.dtype, metric: str, name: str = "direct") -> Direct:
 
 
 def exactly(queries: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """Queries as the refine compares them: in float64, but bytes with bytes."""
-    bytes_only = queries.dtype == kind == np.uint8
-    return np.ascontiguousarray(queries, np.uint8 if bytes_only else np.float64)
+    """Queries as the refine compares them: in float64, but bytes with bytes of their kind."""
+    alike = queries.dtype == kind and queries.itemsize == 1
+    return np.ascontiguousarray(queries, kind if alike else np.float64)
 
 
-def _middle(train: np.ndarray) -> np.ndarray:
+def _middle(train: Rows) -> np.ndarray:
     """A point amid the rows, about which their squares stay small; of no weight otherwise."""
-    some = train[:: max(1, len(train) // MIDDLE_ROWS)]
+    every = max(1, len(train) // MIDDLE_ROWS)
+    step = max(1, BLOCK_ELEMENTS // train.shape[1]) * every
+    total = np.zeros(train.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = some.mean(axis=0, dtype=np.float64)
+        for start in range(0, len(train), step):
+            total += train[start : start + step : every].sum(axis=0, dtype=np.float64)
+        mean = total / -(-len(train) // every)
     return mean if np.isfinite(mean).all() else np.zeros(train.shape[1])
 
 

@@ -163,6 +163,6 @@ def screen_pays(n_queries: int, train: np.ndarray, metric: str, n_threads: int) 
     """Whether so many queries save more time than the choice of a screen takes."""
     ever, a_feature, an_element = FIT_SECONDS
     fit = ever + a_feature * train.shape[1] + an_element * train.size
-    as_bytes = train.dtype == np.uint8 and metric not in ANGLES
+    as_bytes = train.itemsize == 1 and metric not in ANGLES
     rate = BYTE_RATE if as_bytes else FLOAT_RATES[kernel_metric(metric)]
     return SAVED * n_queries * train.size / (rate * n_threads) > fit

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core
-from fastknn._checks import as_matrix, as_out, as_queries, metric_name
+from fastknn._checks import as_out, checked_matrix, metric_name
 from fastknn._plan import Part, plan, steps_by_block
+from fastknn._rows import InBlocks, Rows
 from fastknn._threads import for_each, thread_count
 from fastknn.direct import DIFFERENCES
-from fastknn.searcher import Searcher
+from fastknn.searcher import as_screened, pack
 
 __all__ = ["pairwise_distances"]
 
@@ -65,29 +66,47 @@ def pairwise_distances(
     if metric not in ("l1", "l2"):
         raise ValueError(f"metric must be 'l1' or 'l2' for a matrix of distances; got {metric!r}")
     n_threads = thread_count(n_jobs)
-    train = as_matrix(train, "train")
-    queries = as_queries(queries, train.shape[1])
-    common = np.result_type(queries, train)
+    train = checked_matrix(train, "train")
+    queries = checked_matrix(queries, "queries", width=train.shape[1], may_be_none=True)
+    common = _common_type(queries, train)
     result_type = np.float32 if common == np.float32 else np.float64
     out = as_out(out, (len(queries), len(train)), result_type)
     if not len(queries):
         return out
     if metric == "l2" and common == np.float32 and not _squares_fit(queries, train):
         common = np.dtype(np.float64)
-    queries = queries.astype(common, copy=False)
-    train = train.astype(common, copy=False)
-    panels = Searcher(train, metric, DIFFERENCES, n_threads).panels
+    rows, asked = (_compared(some, common, metric) for some in (train, queries))
+    panels = DIFFERENCES.panels(rows, metric, [])
+    pack(panels, rows, n_threads)
     parts, _ = plan(len(queries), panels, n_threads, train.shape[1])
     steps = steps_by_block(parts)
 
     def run(part: Part) -> Iterator[None]:
-        block = _core.QueryBlock(panels, np.ascontiguousarray(queries[part.queries]))
+        block = _core.QueryBlock(panels, np.ascontiguousarray(asked[part.queries]))
         for first, last in steps[part.queries.start]:
             block.write_distances(out[part.queries], first, last)
             yield
 
     for_each(run, parts, n_threads)
     return out
+
+
+def _common_type(*arrays: np.ndarray) -> np.dtype:
+    """The type in which distances are computed: bytes with bytes of their kind, else floats."""
+    narrow = {"b1": np.uint8, "u1": np.uint8, "i1": np.int8, "f2": np.float32, "f4": np.float32}
+    kinds = {np.dtype(narrow.get(array.dtype.str[1:], np.float64)) for array in arrays}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return np.dtype(np.float64 if np.dtype(np.int8) in kinds else np.result_type(*kinds))
+
+
+def _compared(rows: np.ndarray, dtype: np.dtype, metric: str) -> Rows:
+    """Rows as they are compared, in blocks where they must be converted first."""
+    if dtype == np.int8:
+        return as_screened(rows, metric)
+    if rows.dtype == dtype and rows.dtype.isnative and rows.flags.c_contiguous:
+        return rows
+    return InBlocks(rows, lambda some: np.ascontiguousarray(some, dtype), rows.shape[1], dtype)
 
 
 def _squares_fit(*arrays: np.ndarray) -> bool:

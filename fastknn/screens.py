@@ -34,15 +34,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastknn import _core
+from fastknn._rows import BLOCK_ELEMENTS, Rows
 from fastknn._threads import for_each
 from fastknn.direct import Direct, direct_screen
 
-# Elements of rows that are contracted at a time: bounds the memory that it takes.
-BLOCK_ELEMENTS = 1 << 22
+# Elements of rows that all threads together contract at a time.
+THREADS_ELEMENTS = 1 << 20
 # Bytes that the widest vectors compare at a time.
 CODE_VECTOR = 64
-# Elements of rows that are coded at a time: what passes from step to step stays in the cache.
-ENCODE_ELEMENTS = 1 << 17
 # Columns that one float32 product sums before it is carried to float64 (kernels.h).
 PRODUCT_DEPTH = 256
 # Magnitudes beyond which float32 bounds might overflow or lose all digits.
@@ -377,7 +376,7 @@ class Cascade:
 
     def encode(self, rows: np.ndarray) -> list[Coded]:
         """Codes, scales and errors (float64) of some rows; by stage."""
-        step = max(1, ENCODE_ELEMENTS // rows.shape[1])
+        step = max(1, BLOCK_ELEMENTS // rows.shape[1])
         parts = [
             self._encode_block(rows[start : start + step]) for start in range(0, len(rows), step)
         ]
@@ -406,7 +405,7 @@ class Cascade:
         first, *later = self.contraction.widths
         return [first, *(width + -width % CODE_VECTOR for width in later)]
 
-    def panels(self, train: np.ndarray, metric: str, codes: "list[_core.CodeRows]") -> _core.Panels:
+    def panels(self, train: Rows, metric: str, codes: "list[_core.CodeRows]") -> _core.Panels:
         """The codes of the first stage, laid out for it."""
         first = codes[0]
         return _core.Panels(first.codes, metric, first.scale, first.error)
@@ -416,17 +415,25 @@ class Cascade:
         return direct_screen(kind, metric)
 
     def code(
-        self, queries: np.ndarray, kind: np.dtype, metric: str, codes: "list[_core.CodeRows]"
+        self,
+        queries: np.ndarray,
+        kind: np.dtype,
+        metric: str,
+        codes: "list[_core.CodeRows]",
+        off: np.ndarray | None = None,
     ) -> tuple[dict, bool]:
         """Queries as the stages compare them: arguments of `_core.QueryBlock`; never final."""
-        (first, scale, error), *later = self.encode(queries)
+        encoded = self.encode(queries)
+        if off is not None:  # contractions move two points no further apart
+            encoded = [(code, scale, error + off) for code, scale, error in encoded]
+        (first, scale, error), *later = encoded
         stages = [
             (rows, _core.CodeRows(coded[0], metric, coded[1], coded[2]))
             for rows, coded in zip(codes[1:], later, strict=True)
         ]
         return {"codes": first, "errors": error, "scale": scale, "stages": stages}, False
 
-    def code_rows(self, rows: np.ndarray, n_threads: int) -> list["_core.CodeRows"]:
+    def code_rows(self, rows: Rows, n_threads: int) -> list["_core.CodeRows"]:
         """The codes of all training rows, by stage."""
         widths = self.widths
         codes = [np.empty((len(rows), width), np.uint8) for width in widths]
@@ -446,7 +453,7 @@ class Cascade:
 
 
 def code_for_all(
-    cascades: list[Cascade], rows: np.ndarray, n_threads: int
+    cascades: list[Cascade], rows: Rows, n_threads: int
 ) -> "list[list[_core.CodeRows]]":
     """Codes of the same rows for several cascades of one metric, as `code_rows` has them.
 
@@ -481,9 +488,9 @@ def _widened(codes: np.ndarray, width: int) -> np.ndarray:
     return np.pad(codes, ((0, 0), (0, missing)), constant_values=128) if missing else codes
 
 
-def row_blocks(rows: np.ndarray, n_threads: int) -> Iterator[slice]:
+def row_blocks(rows: Rows, n_threads: int) -> Iterator[slice]:
     """Blocks of rows whose float32 copies, one for each thread, stay within bounds."""
-    step = max(1, BLOCK_ELEMENTS // (rows.shape[1] * n_threads))
+    step = max(1, THREADS_ELEMENTS // (rows.shape[1] * n_threads))
     for start in range(0, len(rows), step):
         yield slice(start, min(start + step, len(rows)))
 

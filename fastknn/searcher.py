@@ -10,6 +10,7 @@ import numpy as np
 from fastknn import _core
 from fastknn._checks import native_type
 from fastknn._keys import ANGLES, Keys, merge, no_keys
+from fastknn._rows import BLOCK_ELEMENTS, InBlocks, Rows, is_on_disk
 from fastknn._threads import for_each, thread_count
 from fastknn.angles import (
     EXTRA_COLUMNS,
@@ -33,8 +34,12 @@ FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
 SMALL_ELEMENTS = 1 << 19
 # Rows for each neighbour wanted, below which no screen pays: it keeps all the first ones.
 ROWS_PER_NEIGHBOR = 16
-# Bytes of rows that are packed at a time where only a few queries ask.
-CHUNK_BYTES = 64 << 20
+# Bytes that are packed at a time where only a few queries ask.
+CHUNK_BYTES = 16 << 20
+# Elements that a thread packs at a time.
+PACKED_ELEMENTS = 4_000_000
+# Signed bytes are compared as bytes that stand for numbers this much higher.
+SIGN = 128
 
 
 class Searcher:
@@ -42,7 +47,7 @@ class Searcher:
 
     Parameters
     ----------
-    train : ndarray (n_rows, width) of uint8, float32 or float64
+    train : ndarray (n_rows, width) of uint8, int8, float32 or float64
     metric : str
         Any that `Index` takes.
     screen : Direct or Cascade
@@ -70,20 +75,11 @@ class Searcher:
         if self.angles and measures is None:
             measures = measured(train, metric, n_threads)
         self.measures = measures
-        # Screens with codes, or with nothing packed, do not read directions again.
-        unread = codes is not None or not getattr(screen, "packed", True)
-        seen = train if unread else as_screened(train, metric)
+        seen = as_screened(train, metric)
         self.codes = screen.code_rows(seen, n_threads) if codes is None else codes
         self.panels = screen.panels(seen, self.screen_metric, self.codes)
-        step = max(1, 4_000_000 // (self.panels.width * self.panels.panel_rows))
-        panels = range(0, self.panels.n_panels, step)
-        for_each(
-            lambda start: self.panels.pack(start, min(start + step, self.panels.n_panels)),
-            panels,
-            n_threads,
-        )
-        if seen is not train:
-            self.panels.forget_given()
+        pack(self.panels, None if self.codes else seen, n_threads)
+        self._on_disk: bool | None = None
 
     def __reduce__(self) -> tuple:
         # Panels are laid out for this processor: they are packed again where they arrive.
@@ -107,7 +103,9 @@ class Searcher:
     def may_give_up(self) -> bool:
         """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
         simpler = self.screen.simpler(self.kind, self.screen_metric)
-        return simpler is not None and not _on_disk(self.train)
+        if simpler is not None and self._on_disk is None:
+            self._on_disk = is_on_disk(self.train)
+        return simpler is not None and not self._on_disk
 
     def simpler(self) -> "Searcher":
         """The same rows for the next simpler screen: packed when first asked for, and kept."""
@@ -163,7 +161,7 @@ class Searcher:
         more = train[len(self.train) :]
         added = []
         if self.codes:
-            added = self.screen.code_rows(as_screened(more, self.metric, self.kind), n_threads)
+            added = self.screen.code_rows(as_screened(more, self.metric), n_threads)
         measures = None
         if self.angles:
             measures = np.concatenate([self.measures, measured(more, self.metric, n_threads)])
@@ -210,13 +208,9 @@ class Searcher:
 
     def code(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
-        seen = as_screened(queries, self.metric, self.kind, queries=True)
-        coded, final = self.screen.code(seen, self.kind, self.screen_metric, self.codes)
+        seen, off = queries_as_screened(queries, self.train, self.metric)
+        coded, final = self.screen.code(seen, self.kind, self.screen_metric, self.codes, off)
         if self.angles:
-            # Directions of both sides are rounded; the bounds are for those as they are.
-            off = 2 * direction_error(self.train.shape[1], self.metric, self.kind)
-            errors = coded.get("errors")
-            coded["errors"] = np.full(len(queries), off) if errors is None else errors + off
             coded.update(as_whole(queries, self.train, self.metric, self.measures))
             coded["train"] = self.train
         elif not final:
@@ -229,9 +223,24 @@ def _unpickled(train, metric, screen, codes, measures) -> Searcher:
     return Searcher(train, metric, screen, thread_count(None), codes, measures)
 
 
+def pack(panels: _core.Panels, seen: Rows | None, n_threads: int) -> None:
+    """Fill all panels, with rows of `seen` where these are made a block at a time."""
+    made = isinstance(seen, InBlocks)
+    elements = BLOCK_ELEMENTS if made else PACKED_ELEMENTS
+    step, rows = max(1, elements // (panels.width * panels.panel_rows)), panels.panel_rows
+
+    def some(first: int) -> None:
+        last = min(first + step, panels.n_panels)
+        panels.pack(first, last, seen[first * rows : last * rows] if made else None)
+
+    for_each(some, range(0, panels.n_panels if panels.packed else 0, step), n_threads)
+
+
 def screened_type(train: np.ndarray, metric: str) -> np.dtype:
     """The type of rows as screens compare them."""
-    return direction_type(train) if metric in ANGLES else train.dtype
+    if metric in ANGLES:
+        return direction_type(train)
+    return np.dtype(np.uint8) if train.dtype == np.int8 else train.dtype
 
 
 def row_bytes(dtype: np.dtype, width: int, metric: str) -> int:
@@ -242,13 +251,56 @@ def row_bytes(dtype: np.dtype, width: int, metric: str) -> int:
     return max(width * held.itemsize, columns * seen.itemsize)
 
 
-def as_screened(
-    rows: np.ndarray, metric: str, kind: np.dtype | None = None, queries: bool = False
-) -> np.ndarray:
-    """Rows as screens compare them: themselves, but directions for angles."""
-    if metric not in ANGLES:
-        return rows
-    return directions(rows, metric, kind or direction_type(rows), queries)
+def as_screened(train: np.ndarray, metric: str) -> Rows:
+    """Training rows as screens compare them: themselves, but directions for angles.
+
+    Signed bytes are moved by `SIGN`, which keeps their distances.
+    """
+    kind, width = screened_type(train, metric), train.shape[1]
+    if metric in ANGLES:
+        return InBlocks(
+            train, lambda some: directions(some, metric, kind), width + EXTRA_COLUMNS, kind
+        )
+    return train if kind == train.dtype else InBlocks(train, _unsigned, width, kind)
+
+
+def queries_as_screened(
+    queries: np.ndarray, train: np.ndarray, metric: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Queries as screens compare them, and how far each lies at most from what it stands for.
+
+    With the second, which is None where all are exact, the bounds of screens hold for the rows
+    that were given: it covers the rounding of the training rows, too.
+    """
+    if metric in ANGLES:
+        kind = screened_type(train, metric)
+        off = 2 * direction_error(train.shape[1], metric, kind)
+        return directions(queries, metric, kind, queries=True), np.full(len(queries), off)
+    if train.dtype != np.int8:
+        return queries, None
+    return (_unsigned(queries), None) if queries.dtype == np.int8 else _moved(queries)
+
+
+def _unsigned(rows: np.ndarray) -> np.ndarray:
+    """Signed bytes moved by `SIGN`: that turns the sign bit."""
+    return np.bitwise_xor(rows.view(np.uint8), np.uint8(SIGN), order="C")
+
+
+def _moved(queries: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Queries moved by `SIGN`, and a bound on what rounding moved each on top of that.
+
+    The rounding of each sum is known exactly (Knuth, The Art of Computer Programming 2, 4.2.2,
+    theorem B); their own sum, which bounds the distance under either metric, is rounded upwards.
+    """
+    exact = queries.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of what is not finite, which no row is near
+        moved = exact + SIGN
+        added = moved - exact
+        lost = np.abs((exact - (moved - added)) + (SIGN - added)).sum(axis=1)
+    if not lost.any():
+        return moved, None
+    lost = np.nan_to_num(lost, nan=np.inf) * (1 + (queries.shape[1] + 8) * 2.0**-52)
+    return moved, np.nextafter(lost, np.inf)
 
 
 class _Fallback:
@@ -261,15 +313,6 @@ class _Fallback:
 _fallback = _Fallback()
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(after_in_child=_fallback.__init__)
-
-
-def _on_disk(array: np.ndarray) -> bool:
-    """Whether an array is a view of a memory-mapped file."""
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
-        array = array.base
-    return False
 
 
 # --- The choice -------------------------------------------------------------------------------
@@ -292,16 +335,15 @@ def choose_screen(
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
     max_key = _kth_keys(queries, train, metric, k, n_threads)
-    kind = screened_type(train, metric)
     cascades = list(
         candidates(
             train,
             kernel_metric(metric),
             screen,
-            seen=lambda some: as_screened(some, metric, kind),
+            seen=lambda some: as_screened(some, metric)[:],
         )
     )
-    coded = code_for_all(cascades, as_screened(rows, metric, kind), n_threads)
+    coded = code_for_all(cascades, as_screened(rows, metric), n_threads)
     searchers = [Searcher(rows, metric, screen_of(rows, metric), n_threads)] + [
         Searcher(rows, metric, cascade, n_threads, codes)
         for cascade, codes in zip(cascades, coded, strict=True)
@@ -335,14 +377,16 @@ def _kth_keys(
 ) -> np.ndarray:
     """The k-th smallest key of each query, a chunk of rows at a time."""
     best = no_keys(len(queries), k, metric, absent=True)
-    step = max(k, CHUNK_BYTES // (train.shape[1] * train.itemsize))
+    row_bytes = train.shape[1] * screened_type(train, metric).itemsize
+    step = max(k, CHUNK_BYTES // row_bytes)
     for start in range(0, len(train), step):
         some = train[start : start + step]
         searcher = Searcher(some, metric, screen_of(some, metric), n_threads)
         found = no_keys(len(queries), min(k, len(searcher.train)), metric)
+        max_key = best.keys[:, -1].copy()
 
-        def search(some: slice, searcher=searcher, found=found) -> None:
-            block = searcher.block(queries[some], found.of(some))
+        def search(some: slice, searcher=searcher, found=found, max_key=max_key) -> None:
+            block = searcher.block(queries[some], found.of(some), max_key[some])
             block.search(0, searcher.panels.n_panels)
             block.finish()
 

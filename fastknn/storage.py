@@ -30,7 +30,7 @@ from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product,
 from fastknn.searcher import Searcher, screen_of
 
 FORMAT = "fastknn index"
-VERSION = 3
+VERSION = 4
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
 # What goes wrong where a value of the description has another type, or none.

@@ -50,8 +50,11 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
         key[0] = NAN
         return
     if queries.bytes != NULL:
-        product = (mine[squares_of_bytes] + theirs[squares_of_bytes] - <int64_t>kernels.bytes[L2](
-            train.width, queries.bytes + query * train.width, <const uint8_t *>values)) // 2
+        product = (
+            mine[squares_of_bytes] + theirs[squares_of_bytes]
+            - <int64_t>kernels.bytes[train.element == S8][L2](
+                train.width, queries.bytes + query * train.width, values)
+        ) // 2
     else:
         kernels.product[train.element](
             train.width, ours.high + query * train.width, ours.low + query * train.width, values,
@@ -90,7 +93,7 @@ cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint centre, int bits,
     cdef Whole squares, total = 0
     cdef Py_ssize_t i
     memset(measures, 0, (CENTRED if centre else UNCENTRED) * sizeof(int64_t))
-    if rows.element != U8:
+    if not of_bytes(rows.element):
         exponent = kernels.exponent[rows.element](rows.width, values)
         if exponent == NOT_FINITE:
             measures[0] = NOT_FINITE
@@ -102,7 +105,7 @@ cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint centre, int bits,
     kernels.split[rows.element](rows.width, values, shift, high, low)
     kernels.product[rows.element](rows.width, high, low, values, rows.item, shift, &squares)
     if centre:
-        measures[5] = <int64_t>squares if rows.element == U8 else 0
+        measures[5] = <int64_t>squares if of_bytes(rows.element) else 0
         for i in range(rows.width):
             total += <int64_t>high[i] * (<int64_t>1 << HALF_BITS) + low[i]
         memcpy(measures + 3, &total, sizeof(total))
@@ -116,7 +119,7 @@ def measure(rows, int64_t[:, ::1] measures, bint centre, int bits, int32_t[:, ::
 
     Parameters
     ----------
-    rows : ndarray (n_rows, width) of uint8, float32 or float64, consecutive within a row
+    rows : ndarray (n_rows, width) of uint8, int8, float32 or float64, consecutive within a row
     measures : ndarray (n_rows, 3) of int64, or (n_rows, 6) where they are centred
     centre : bool
         Whether each row's mean is taken from it.

@@ -110,9 +110,8 @@ cdef void set_code_threshold(const Rows *train, Queries *queries, Py_ssize_t que
 cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double reach) noexcept nogil:
     """Whether a later stage's bound puts a row beyond the query's reach."""
     cdef Py_ssize_t width = stage.rows.width
-    cdef double distance = <double>kernels.bytes[stage.rows.metric](
-        width, stage.query_codes + query * width,
-        <const uint8_t *>stage.rows.data + row * stage.rows.stride)
+    cdef double distance = <double>kernels.bytes[False][stage.rows.metric](
+        width, stage.query_codes + query * width, stage.rows.data + row * stage.rows.stride)
     cdef double ours, theirs, scale = stage.scale[row], query_scale = stage.query_scale[query]
     reach = (reach + stage.query_error[query] + stage.error[row]) * (1 + 2.0**-50)
     if stage.rows.metric == L1:

@@ -17,6 +17,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         U8
         F32
         F64
+        S8
         I32_SCORES
         F32_SCORES
         F64_SCORES
@@ -48,7 +49,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         const float *limit
 
     ctypedef uint64_t (*CodeTile)(int, size_t, const void *, const void *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
-    ctypedef uint64_t (*ByteDistance)(size_t, const uint8_t *, const uint8_t *) noexcept nogil
+    ctypedef uint64_t (*ByteDistance)(size_t, const void *, const void *) noexcept nogil
 
     ctypedef void (*Hadamard)(size_t, float *) noexcept nogil
 
@@ -60,17 +61,17 @@ cdef extern from "_kernels/kernels.h" nogil:
     ctypedef struct Kernels:
         const char *name
         const Tile tiles[3][3]
-        Refine refine[3][2]
+        Refine refine[4][2]
         Select select[3]
         Nearest nearest
         Centre centre[3]
         CodeTile code_tile
-        ByteDistance bytes[2]
+        ByteDistance bytes[2][2]
         Accumulate accumulate[3]
         Hadamard hadamard
-        Exponent exponent[3]
-        Split split[3]
-        Product product[3]
+        Exponent exponent[4]
+        Split split[4]
+        Product product[4]
 
     const Kernels *fastknn_kernels(int)
     const char *fastknn_level_name(int)

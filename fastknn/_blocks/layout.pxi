@@ -40,6 +40,10 @@ ctypedef struct Matrix:
     int element, metric
 
 
+cdef inline bint of_bytes(int element) noexcept nogil:
+    return element == U8 or element == S8
+
+
 ctypedef struct Rows:
     # Rows (the training rows, or their codes) packed for one kind of tile.
     const Tile *tile
@@ -118,8 +122,8 @@ ctypedef struct Queries:
     # The later stages.
     Stage stages[MAX_STAGES]
     double *reach
-    # The refine: float64 queries or bytes or, for angles, whole numbers; all NULL where scores are
-    # the distances.
+    # The refine: float64 queries, or bytes like those of the rows, or, for angles, whole numbers;
+    # all NULL where scores are the distances.
     const double *exact
     const uint8_t *bytes
     bint angles

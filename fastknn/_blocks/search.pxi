@@ -147,8 +147,8 @@ cdef void exact_keys(const Queries *queries, Py_ssize_t query, int count, const 
             train.width, queries.exact + query * train.width, count, values, keys)
         return
     for i in range(count):
-        keys[i] = <double>kernels.bytes[train.metric](
-            train.width, queries.bytes + query * train.width, <const uint8_t *>values[i])
+        keys[i] = <double>kernels.bytes[train.element == S8][train.metric](
+            train.width, queries.bytes + query * train.width, values[i])
 
 
 cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,

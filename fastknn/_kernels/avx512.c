@@ -106,13 +106,20 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 
 /* Sum of squared differences of bytes (level.h): 32 in a subtraction and a vpdpwssd, four chains. */
 #define OWN_L2_BLOCK
-static ALWAYS_INLINE __m512i wide_difference(const uint8_t *a, const uint8_t *b)
+static ALWAYS_INLINE __m512i wide(const uint8_t *bytes, const uint8_t sign)
 {
-    return _mm512_sub_epi16(_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)a)),
-                            _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)b)));
+    const __m256i some = _mm256_loadu_si256((const __m256i *)bytes);
+    return sign ? _mm512_cvtepi8_epi16(some) : _mm512_cvtepu8_epi16(some);
 }
 
-static int32_t l2_block(size_t count, const uint8_t *a, const uint8_t *b)
+static ALWAYS_INLINE __m512i wide_difference(const uint8_t *a, const uint8_t *b,
+                                             const uint8_t sign)
+{
+    return _mm512_sub_epi16(wide(a, sign), wide(b, sign));
+}
+
+static ALWAYS_INLINE int32_t l2_block(size_t count, const uint8_t *a, const uint8_t *b,
+                                      const uint8_t sign)
 {
     __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
                       _mm512_setzero_si512()};
@@ -120,18 +127,19 @@ static int32_t l2_block(size_t count, const uint8_t *a, const uint8_t *b)
     for (; i + 128 <= count; i += 128) {
         UNROLL
         for (int j = 0; j < 4; j++) {
-            const __m512i difference = wide_difference(a + i + 32 * j, b + i + 32 * j);
+            const __m512i difference =
+                wide_difference(a + i + 32 * j, b + i + 32 * j, sign);
             sum[j] = _mm512_dpwssd_epi32(sum[j], difference, difference);
         }
     }
     for (; i + 32 <= count; i += 32) {
-        const __m512i difference = wide_difference(a + i, b + i);
+        const __m512i difference = wide_difference(a + i, b + i, sign);
         sum[0] = _mm512_dpwssd_epi32(sum[0], difference, difference);
     }
     int32_t total = _mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]),
                                                              _mm512_add_epi32(sum[2], sum[3])));
     for (; i < count; i++) {
-        const int32_t difference = (int32_t)a[i] - b[i];
+        const int32_t difference = (int32_t)(a[i] ^ sign) - (b[i] ^ sign);
         total += difference * difference;
     }
     return total;

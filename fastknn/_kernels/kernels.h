@@ -51,7 +51,8 @@ enum {
 };
 
 enum { L1 = 0, L2 = 1, DOT = 2 };
-enum { U8 = 0, F32 = 1, F64 = 2 };
+/* Signed bytes are never packed: panels hold them as bytes, 128 higher, at the same distances. */
+enum { U8 = 0, F32 = 1, F64 = 2, S8 = 3 };
 enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
 
 /* One kind of tile. Scores by kind:
@@ -113,8 +114,8 @@ typedef struct {
 typedef uint64_t (*CodeTile)(int queries, size_t groups, const void *packed, const void *panel,
                              const RowTerms *row, const QueryTerms *query, uint64_t *survivors);
 
-/* sum |a - b| or sum (a - b)**2 over bytes: one row against one row. */
-typedef uint64_t (*ByteDistance)(size_t width, const uint8_t *a, const uint8_t *b);
+/* sum |a - b| or sum (a - b)**2 over bytes, signed or not: one row against one row. */
+typedef uint64_t (*ByteDistance)(size_t width, const void *a, const void *b);
 
 /* totals[i] += scores[i], in float64. */
 typedef void (*Accumulate)(int count, const void *scores, double *totals);
@@ -139,17 +140,17 @@ typedef void (*Product)(size_t width, const int32_t *high, const int32_t *low, c
 typedef struct {
     const char *name;
     Tile tiles[3][3];      /* by element type, metric */
-    Refine refine[3][2];   /* by element type, metric */
+    Refine refine[4][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
     Nearest nearest;
     Centre centre[3];      /* by element type; none for bytes */
     CodeTile code_tile;
-    ByteDistance bytes[2]; /* by metric */
+    ByteDistance bytes[2][2]; /* unsigned and signed; by metric */
     Accumulate accumulate[3];
     Hadamard hadamard;
-    Exponent exponent[3];  /* by element type; none for bytes */
-    Split split[3];        /* by element type */
-    Product product[3];    /* by element type */
+    Exponent exponent[4];  /* by element type; none for bytes */
+    Split split[4];        /* by element type */
+    Product product[4];    /* by element type */
 } Kernels;
 
 FASTKNN_HIDDEN extern const Kernels fastknn_kernels_base;
