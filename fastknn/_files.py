@@ -2,11 +2,12 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_ending", "check_writable", "kind_of_file", "written_whole"]
+__all__ = ["check_ending", "check_writable", "kind_of_file", "new_folder", "written_whole"]
 
 # How files begin: (place, bytes, what such a file is).
 BEGINNINGS = (
@@ -82,15 +83,71 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         yield target
         return
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
+    _check_parent(target, str(path))
     part = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     try:
         yield part
         os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise _of_target(error, part, path) from None
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which appears as `path` at the end; after an error it is removed.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Of which nothing exists yet, in a folder that does.
+
+    Raises
+    ------
+    FileExistsError, OSError
+        If there is something already, or it cannot be written; errors name `path`.
+    """
+    target = Path(path).expanduser().absolute()
+    if os.path.lexists(target):
+        raise FileExistsError(f"path must not exist yet, and {target} does")
+    _check_parent(target, str(path))
+    part = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+    try:
+        part.mkdir()
+        yield part
+        os.rename(part, target)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise _of_target(error, part, path) from None
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _check_parent(target: Path, named: str) -> None:
+    """Raise unless there is a folder for what is to be written; `named` is what was asked for."""
+    if not target.parent.is_dir():
+        kind = NotADirectoryError if target.parent.exists() else FileNotFoundError
+        raise kind(f"{named}: {_no_folder(target.parent)}")
+
+
+def _no_folder(parent: Path) -> str:
+    if parent.exists():
+        return f"{parent} is a file, not a folder"
+    return f"there is no folder {parent}"
+
+
+def _of_target(error: OSError, part: Path, path: str | os.PathLike[str]) -> OSError:
+    """The same error, naming what was asked for and not the temporary name beside it."""
+    named = os.fspath(path)
+    if error.filename is not None and str(part) not in str(error.filename):
+        return error  # of another file, which was read meanwhile
+    if error.errno is not None and error.strerror is not None:
+        return OSError(error.errno, error.strerror, named)  # of the kind that the number means
+    return type(error)(*(str(one).replace(str(part), named) for one in error.args))
 
 
 def check_writable(path: str | os.PathLike[str] | None, name: str) -> None:
@@ -107,9 +164,13 @@ def check_writable(path: str | os.PathLike[str] | None, name: str) -> None:
         return
     target = Path(path).expanduser().absolute()
     if not target.parent.is_dir():
-        raise ValueError(f"{name}: there is no folder {target.parent}")
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise ValueError(f"{name}: cannot write {path}")
+        raise ValueError(f"{name}: {_no_folder(target.parent)}")
+    if target.is_dir():
+        raise ValueError(f"{name}: cannot write {os.fspath(path)!r}, which is a folder")
+    # What is there and is not a file, such as /dev/stdout, is written to as it is.
+    place = target if target.exists() and not target.is_file() else target.parent
+    if not os.access(place, os.W_OK):
+        raise ValueError(f"{name}: cannot write {os.fspath(path)!r}: permission denied")
 
 
 def check_ending(path: str | os.PathLike[str], name: str, endings: Sequence[str]) -> None:

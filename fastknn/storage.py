@@ -14,8 +14,6 @@ the processor; panels are packed anew where the index is loaded.
 
 import json
 import os
-import shutil
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -24,6 +22,7 @@ import numpy as np
 from fastknn import _core
 from fastknn._arrays import open_array, opened
 from fastknn._checks import METRIC_NAMES, NATIVE
+from fastknn._files import new_folder
 from fastknn._keys import ANGLES
 from fastknn.angles import EXTRA_COLUMNS, kernel_metric
 from fastknn.screens import Cascade, Groups, GroupSums, Hadamard, Head, Product, Projection
@@ -45,9 +44,6 @@ def save(
     searcher: Searcher,
 ) -> None:
     """Write an index to a new folder, whole or not at all."""
-    target = Path(path).expanduser().absolute()
-    if target.exists():
-        raise FileExistsError(f"path must not exist yet, and {target} does")
     arrays: Arrays = {"train": searcher.train}
     if searcher.angles:
         arrays["measures"] = searcher.measures
@@ -59,8 +55,7 @@ def save(
         arrays[f"codes{stage}"] = rows.codes
         arrays[f"scale{stage}"], arrays[f"error{stage}"] = rows.scale, rows.error
     description["stages"] = len(codes)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with new_folder(path) as folder:
         description["arrays"] = {
             name: _write_array(folder / f"{name}.npy", array) for name, array in arrays.items()
         }
@@ -68,11 +63,6 @@ def save(
         (folder / DESCRIPTION).write_text(
             json.dumps({"crc32": zlib.crc32(text.encode()), "description": text})
         )
-        os.chmod(folder, 0o755)
-        os.rename(folder, target)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
