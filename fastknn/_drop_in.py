@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastknn._changes import RowsSample
 from fastknn._keys import as_distances, check_found
 from fastknn._threads import thread_count
+from fastknn._words import own_names
 from fastknn.graph import screen_for, without_self
 from fastknn.index import Index
 from fastknn.vote import distance_weights, vote, vote_proba
@@ -322,6 +323,7 @@ def _documentation(original: type) -> str:
     return (inspect.getdoc(original) or "").split("\nExamples\n---")[0].rstrip()
 
 
+@own_names
 class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
     __doc__ = _documentation(_theirs.KNeighborsClassifier)
 
@@ -389,18 +391,22 @@ class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
         ]
 
 
+@own_names
 class KNeighborsRegressor(FastNeighbors, _theirs.KNeighborsRegressor):
     __doc__ = _documentation(_theirs.KNeighborsRegressor)
 
 
+@own_names
 class NearestNeighbors(FastNeighbors, _theirs.NearestNeighbors):
     __doc__ = _documentation(_theirs.NearestNeighbors)
 
 
+@own_names
 class KNeighborsTransformer(FastNeighbors, _theirs.KNeighborsTransformer):
     __doc__ = _documentation(_theirs.KNeighborsTransformer)
 
 
+@own_names
 class LocalOutlierFactor(FastNeighbors, _theirs.LocalOutlierFactor):
     """scikit-learn's local outlier factor on fastknn's exact search.
 

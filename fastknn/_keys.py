@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastknn import _core
+from fastknn._words import outline
 
 # The row where there is none: of a query with fewer comparable rows, or beyond `max_key`.
 ABSENT = np.iinfo(np.int64).max
@@ -37,6 +38,8 @@ class Keys(NamedTuple):
     keys: np.ndarray
     low: np.ndarray | None
     rows: np.ndarray
+
+    __repr__ = outline
 
     def of(self, queries: slice) -> "Keys":
         """Of some of the queries: views."""

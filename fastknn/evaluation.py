@@ -26,6 +26,7 @@ from fastknn._files import check_ending, written_whole
 from fastknn._keys import ABSENT, as_distances, equal_keys, merge, no_keys
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
+from fastknn._words import outline
 from fastknn.graph import index_for, knn
 from fastknn.searcher import row_bytes
 from fastknn.vectors import open_vectors, write_ivecs
@@ -185,6 +186,8 @@ class GroundTruth(NamedTuple):
     tied: np.ndarray
     metric: str
 
+    __repr__ = outline
+
     def save(self, path: str | os.PathLike[str], train=None, queries=None) -> None:
         """Write it, in the form that the name says.
 
@@ -311,7 +314,7 @@ def ground_truth(
         for chunk in _chunks(train, row_bytes(train.dtype, train.shape[1], metric)):
             some = as_matrix(train[chunk], "train", check_finite=False)
             share = len(some) / len(train)
-            index = index_for(len(queries), some, min(wanted, len(some)), metric, n_jobs)
+            index = index_for(len(queries), some, min(wanted, len(some)), metric, n_jobs, advance)
             found = index.search_keys(
                 queries,
                 min(wanted, len(some)),

@@ -70,7 +70,7 @@ def knn(
     train = as_matrix(train, "train")
     queries = as_queries(queries, train.shape[1])
     k = as_k(k, len(train))
-    index = index_for(len(queries), train, k, metric, n_jobs)
+    index = index_for(len(queries), train, k, metric, n_jobs, progress)
     return index.search(queries, k, n_jobs=n_jobs, progress=progress, check_finite=False)
 
 
@@ -146,10 +146,14 @@ def without_self(
     return distances[others].reshape(shape), indices[others].reshape(shape)
 
 
-def index_for(n_queries: int, train: np.ndarray, k: int, metric: str, n_jobs: int | None) -> Index:
+def index_for(
+    n_queries: int, train: np.ndarray, k: int, metric: str, n_jobs: int | None, progress=None
+) -> Index:
     """An index of finite rows with the screen that suits so many queries for k neighbours."""
     screen = screen_for(n_queries, train, metric_name(metric), thread_count(n_jobs))
-    return Index(train, metric, screen=screen, k=k, n_jobs=n_jobs, check_finite=False)
+    return Index(
+        train, metric, screen=screen, k=k, n_jobs=n_jobs, check_finite=False, progress=progress
+    )
 
 
 def screen_for(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> str:

@@ -22,13 +22,14 @@ from fastknn._checks import (
     as_matrix,
     as_path,
     as_queries,
+    check_progress,
     check_width,
     metric_name,
 )
 from fastknn._core import cpu_level
 from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn._plan import Part, plan, steps_by_block
-from fastknn._progress import shown
+from fastknn._progress import said, shown
 from fastknn._threads import for_each, thread_count
 from fastknn.searcher import Searcher, choose_screen
 
@@ -71,6 +72,9 @@ class Index:
     check_finite : bool, default True
         False spares a pass over floats that are known to be neither NaN nor infinite; if some
         are, what is found is undefined.
+    progress : bool, default None
+        True says on standard error what is being done while a screen is chosen and built. The
+        objects that `search` takes count queries, and are told nothing here.
 
     Attributes
     ----------
@@ -125,17 +129,26 @@ class Index:
         k: int = 10,
         n_jobs: int | None = None,
         check_finite: bool = True,
+        progress=None,
     ) -> None:
         _check_screen(screen)
         k = as_count(k, "k")
+        check_progress(progress)
         self.metric = metric_name(metric)
+        n_threads = thread_count(n_jobs)
         train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
-        self._build(train, screen, k, thread_count(n_jobs))
+        self._build(train, screen, k, n_threads, progress)
 
-    def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int) -> None:
+    def _build(
+        self, train: np.ndarray, screen: str, k: int, n_threads: int, progress=None
+    ) -> None:
         self.screen = screen
-        chosen, self.costs_ = choose_screen(train, self.metric, screen, n_threads, k)
-        self._keep(Searcher(train, self.metric, chosen, n_threads))
+        with said(progress) as say:
+            chosen, self.costs_ = choose_screen(
+                train, self.metric, screen, n_threads, k, say=say
+            )
+            say(f"building the screen: {chosen.name}")
+            self._keep(Searcher(train, self.metric, chosen, n_threads))
         self.stats_ = self._choice()
 
     def _keep(self, searcher: Searcher) -> None:
@@ -143,7 +156,9 @@ class Index:
         self._sample = RowsSample(searcher.train)
         self._searcher, self.train = searcher, searcher.train
 
-    def with_screen(self, screen: str, *, k: int = 10, n_jobs: int | None = None) -> "Index":
+    def with_screen(
+        self, screen: str, *, k: int = 10, n_jobs: int | None = None, progress=None
+    ) -> "Index":
         """An index of the same rows, which are shared, with another screen.
 
         Parameters
@@ -151,6 +166,7 @@ class Index:
         screen : str
         k : int, default 10
         n_jobs : int or None, default None
+        progress : bool, default None
             All as for the constructor.
 
         Returns
@@ -170,9 +186,10 @@ class Index:
         'none'
         """
         _check_screen(screen)
+        check_progress(progress)
         other = Index.__new__(Index)
         other.metric = self.metric
-        other._build(self.train, screen, as_count(k, "k"), thread_count(n_jobs))
+        other._build(self.train, screen, as_count(k, "k"), thread_count(n_jobs), progress)
         return other
 
     def subset(self, rows, *, n_jobs: int | None = None) -> "Index":
@@ -261,10 +278,21 @@ class Index:
 
     def __repr__(self) -> str:
         return (
-            f"Index({len(self):,} rows x {self.width:,} {self.train.dtype}, "
-            f"metric={self.metric!r}, screen={self.cascade!r} ({self.reason}), "
-            f"cpu={cpu_level()!r}, {self.nbytes / 2**20:.1f} MiB of codes)"
+            f"Index({len(self):,} x {self.width:,} {self.train.dtype}, metric={self.metric!r}, "
+            f"screen={self.cascade!r})"
         )
+
+    def __str__(self) -> str:
+        """The same with the details, a line for each."""
+        lines = {
+            "rows": f"{len(self):,} x {self.width:,} {self.train.dtype}",
+            "metric": self.metric,
+            "screen": self.cascade,
+            "chosen": self.reason,
+            "codes": f"{self.nbytes / 2**20:.1f} MiB",
+            "kernels": cpu_level(),
+        }
+        return "\n".join(["Index", *(f"  {name:<8} {line}" for name, line in lines.items())])
 
     def append(self, rows, *, n_jobs: int | None = None) -> "Index":
         """Add training rows; they get the next indices.

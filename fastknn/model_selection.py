@@ -8,13 +8,14 @@ of the one over all rows.
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from numbers import Integral
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import LeaveOneOut, ParameterGrid, check_cv
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastknn._checks import (
@@ -29,6 +30,7 @@ from fastknn._checks import (
 )
 from fastknn._progress import Told, shown
 from fastknn._threads import thread_count
+from fastknn._words import own_names
 from fastknn.graph import index_for, without_self
 from fastknn.index import Index
 from fastknn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -42,6 +44,28 @@ METRICS = ("l1", "l2")
 # Bytes of neighbours as a search gives them: so many at a time are searched, or vote.
 RUN_BYTES = 1 << 24
 WEIGHTS = ("uniform", "distance")
+# Candidates that a person is shown.
+ROWS_SHOWN = 12
+
+
+class Scores(dict):
+    """Scores of candidates, as `GridSearchCV.cv_results_`; shown as a table, the best first."""
+
+    def __repr__(self) -> str:
+        if not {"params", "rank_test_score", "mean_test_score", "std_test_score"} <= set(self):
+            return super().__repr__()  # somebody took a part away
+        order = np.argsort(self["rank_test_score"], kind="stable")
+        lines = ["rank  metric              k  weights       mean       sd"]
+        for place in order[:ROWS_SHOWN]:
+            one = self["params"][place]
+            lines.append(
+                f"{self['rank_test_score'][place]:>4}  {one['metric']:<11} "
+                f"{one['n_neighbors']:>9}  {one['weights']:<9} "
+                f"{self['mean_test_score'][place]:>8.4f} {self['std_test_score'][place]:>8.4f}"
+            )
+        if len(order) > ROWS_SHOWN:
+            lines.append(f"      and {len(order) - ROWS_SHOWN} more")
+        return "\n".join(lines)
 
 
 def cross_validate_k(
@@ -57,7 +81,7 @@ def cross_validate_k(
     regression: bool = False,
     n_jobs: int | None = None,
     progress=None,
-) -> dict:
+) -> Scores:
     """Score every number of neighbours, metric and weighting on held-out folds.
 
     Parameters
@@ -89,7 +113,8 @@ def cross_validate_k(
     Returns
     -------
     dict of str to ndarray
-        As `GridSearchCV.cv_results_`, which pandas.DataFrame takes: ``params``,
+        Shown as a table of the best candidates. As `GridSearchCV.cv_results_`, which
+        pandas.DataFrame takes: ``params``,
         ``param_metric``, ``param_n_neighbors``, ``param_weights``, ``split0_test_score`` and so
         on, ``mean_test_score``, ``std_test_score`` and ``rank_test_score``.
 
@@ -130,10 +155,10 @@ def cross_validate_k(
     scorer = check_scoring(answers(), scoring=scoring)
     if isinstance(scoring, list | tuple | set | dict):
         raise TypeError(f"scoring must be one name or scorer, got {scoring!r}")
-    folds = _folds(check_cv(cv, y, classifier=not regression), X, y, groups)
+    folds = _folds(cv, X, y, groups, regression)
     ks = _numbers(ks, min((len(train) for train, _ in folds or ()), default=len(X) - 1))
-    metrics = several(metrics, "metrics", metric_name)
-    weights = several(weights, "weights", _weighting)
+    metrics = [str(one) for one in several(metrics, "metrics", metric_name)]
+    weights = [str(one) for one in several(weights, "weights", _weighting)]
     grid = list(ParameterGrid({"metric": metrics, "n_neighbors": ks, "weights": weights}))
     scores = np.empty((len(grid), len(X) if folds is None else len(folds)))
     score = _one_by_one(scorer, scoring) if folds is None else scorer
@@ -143,7 +168,7 @@ def cross_validate_k(
         options = {"n_jobs": n_jobs, "progress": Told(advance)}
         for metric in metrics:
             own = [place for place, candidate in enumerate(grid) if candidate["metric"] == metric]
-            index = index_for(n_queries, X, max(ks), metric, n_jobs)
+            index = index_for(n_queries, X, max(ks), metric, n_jobs, advance)
             for columns, rows, answer in _answered(index, X, y, folds, max(ks), held, options):
                 queries, truth = X[rows], y[rows]  # a copy, of folds: once, and for all candidates
                 for place in own:
@@ -152,18 +177,23 @@ def cross_validate_k(
     return _results(grid, scores)
 
 
-def _folds(cv, X: np.ndarray, y: np.ndarray, groups) -> list | None:
+def _folds(cv, X: np.ndarray, y: np.ndarray, groups, regression: bool) -> list | None:
     """Indices of the rows of each fold, (train, test); None for leave-one-out.
 
     Its list of folds would hold n_rows**2 indices, and be searched n_rows times.
     """
     if isinstance(cv, LeaveOneOut):
         return None
-    every = np.arange(len(X))
-    folds = [
-        (_held_rows(train, every), _held_rows(test, every))
-        for train, test in cv.split(X, y, groups)
-    ]
+    cv = 5 if cv is None else cv  # as in scikit-learn
+    if isinstance(cv, Integral):
+        _check_number_of_folds(cv, y, regression)
+    every, cv = np.arange(len(X)), check_cv(cv, y, classifier=not regression)
+    try:
+        splits = list(cv.split(X, y, groups))
+    except (ValueError, TypeError) as error:  # whose words are the generator's
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"cv cannot make folds of these rows: {error}") from error
+    folds = [(_held_rows(train, every), _held_rows(test, every)) for train, test in splits]
     if not folds or not all(len(train) and len(test) for train, test in folds):
         raise ValueError("cv must give folds with rows to learn from and rows to hold out")
     return folds
@@ -309,9 +339,9 @@ def _one_by_one(scorer: Callable, scoring) -> Callable:
     return score
 
 
-def _results(grid: list[dict], scores: np.ndarray) -> dict:
+def _results(grid: list[dict], scores: np.ndarray) -> Scores:
     """Candidates and their scores (candidates, folds) in the layout of `cv_results_`."""
-    results: dict = {}
+    results = Scores()
     for name in sorted(grid[0]):
         values = [candidate[name] for candidate in grid]
         kind = np.int64 if name == "n_neighbors" else object
@@ -353,6 +383,18 @@ def _check_groups(groups, n_rows: int) -> None:
         raise ValueError(
             f"groups must have an entry for each of {n_rows} rows, got shape {groups.shape}"
         )
+
+
+def _check_number_of_folds(cv: int, y: np.ndarray, regression: bool) -> None:
+    """scikit-learn's conditions on a number of folds, in the words of the argument."""
+    if as_count(cv, "cv") < 2:
+        raise ValueError(f"cv must be at least 2, the number of folds; got {cv}")
+    most, what = len(y), "the number of rows"
+    if not regression and type_of_target(y) in ("binary", "multiclass"):
+        most = int(np.unique(y, return_counts=True)[1].max())
+        what = f"the number of rows of the largest class, of {len(y)} rows in all"
+    if cv > most:
+        raise ValueError(f"cv must be at most {most}, {what}; got {cv}")
 
 
 def _held_rows(rows, every: np.ndarray) -> np.ndarray:
@@ -418,7 +460,9 @@ class _BestNeighbors(BaseEstimator):
         -------
         self
         """
-        X, y = validate_data(self, X, y, order="C", multi_output=self._regression)
+        X, y = validate_data(
+            self, X, y, order="C", multi_output=self._regression, ensure_min_samples=2
+        )
         self.cv_results_ = cross_validate_k(
             X,
             y,
@@ -470,9 +514,12 @@ class _BestNeighbors(BaseEstimator):
         indices : ndarray (n_queries, n_neighbors) of int64
         """
         check_is_fitted(self)
+        if X is not None:
+            X = validate_data(self, X, reset=False)
         return self.best_estimator_.kneighbors(X, n_neighbors, return_distance)
 
 
+@own_names
 class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
     """k-nearest-neighbours classifier that chooses k, metric and weights on held-out folds.
 
@@ -545,6 +592,7 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
         return self.best_estimator_.predict_proba(X)
 
 
+@own_names
 class KNeighborsRegressorCV(RegressorMixin, _BestNeighbors):
     """k-nearest-neighbours regressor that chooses k, metric and weights on held-out folds.
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 
 from fastknn import _drop_in
 from fastknn._drop_in import FastNeighbors, LocalOutlierFactor, searchable, weights_of_neighbors
+from fastknn._words import own_names
 
 __all__ = [
     "KNeighborsClassifier",
@@ -122,7 +123,10 @@ class WeighedTargets(GrowingRows):
         """
         weight = fit_params.pop("sample_weight", None)
         if fit_params:
-            raise TypeError(f"fit() takes X, y and sample_weight; got {', '.join(fit_params)}")
+            raise TypeError(
+                f"{type(self).__name__}.fit() got an unexpected keyword argument "
+                f"{next(iter(fit_params))!r}: it takes X, y and sample_weight"
+            )
         if weight is not None:
             if not np.any(weight):
                 raise ValueError("sample_weight must not be zero for all rows")
@@ -190,6 +194,7 @@ class WeighedTargets(GrowingRows):
         return sample if weights is None else weights * sample
 
 
+@own_names
 class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
     """scikit-learn's k-nearest-neighbours classifier on fastknn's exact search.
 
@@ -273,6 +278,7 @@ class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
         return np.stack(columns, axis=1)
 
 
+@own_names
 class KNeighborsRegressor(WeighedTargets, _drop_in.KNeighborsRegressor):
     """scikit-learn's k-nearest-neighbours regressor on fastknn's exact search.
 
@@ -327,6 +333,7 @@ class KNeighborsRegressor(WeighedTargets, _drop_in.KNeighborsRegressor):
         return (targets * weights).sum(axis=1) / weights.sum(axis=1)
 
 
+@own_names
 class NearestNeighbors(AppendableRows, _drop_in.NearestNeighbors):
     """scikit-learn's unsupervised neighbour search on fastknn's exact search.
 
@@ -361,6 +368,7 @@ class NearestNeighbors(AppendableRows, _drop_in.NearestNeighbors):
     """
 
 
+@own_names
 class KNeighborsTransformer(AppendableRows, _drop_in.KNeighborsTransformer):
     """Graph of nearest neighbours as a transformer, on fastknn's exact search.
 

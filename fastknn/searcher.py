@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -319,13 +319,20 @@ if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that i
 
 
 def choose_screen(
-    train: np.ndarray, metric: str, screen: str, n_threads: int, k: int, seed: int = 0
+    train: np.ndarray,
+    metric: str,
+    screen: str,
+    n_threads: int,
+    k: int,
+    seed: int = 0,
+    say: Callable[[str], object] = lambda text: None,
 ) -> tuple[Direct | Cascade, dict[str, float]]:
     """The quickest screen of the kind that `screen` names for k neighbours, and what each cost.
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
     k-th distance among *all* rows, so that the share of survivors is that of a whole search.
-    Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`).
+    Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`). What is
+    under way is told to `say`.
     """
     if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
         return screen_of(train, metric, screen), {}
@@ -334,7 +341,9 @@ def choose_screen(
     n_queries = min(TRIED_QUERIES, max(LEAST_TRIED_QUERIES, TRIED_NEIGHBORS // k))
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
+    say("choosing a screen: neighbors of a sample")
     max_key = _kth_keys(queries, train, metric, k, n_threads)
+    say("choosing a screen: fitting candidates")
     cascades = list(
         candidates(
             train,
@@ -349,7 +358,8 @@ def choose_screen(
         for cascade, codes in zip(cascades, coded, strict=True)
     ]
     trials = {one.screen.name: _Trial(one, queries, max_key, k, len(train)) for one in searchers}
-    for trial in trials.values():
+    for name, trial in trials.items():
+        say(f"choosing a screen: trying {name}")
         trial.run(FIRST_TRIES)
     # Those near the best take turns: the machine may have been busy with something else before.
     best = min(trial.cost for trial in trials.values())
@@ -437,4 +447,4 @@ class _Trial:
         growth = (1 + np.log(self.n_rows / k)) / (1 + np.log(n / k))
         first = max(0, self.early - self.late) * growth if self.early < np.inf else 0
         seconds = self.coding + self.late * self.n_rows / n + first
-        return seconds / len(self.queries) * 1e6
+        return float(seconds / len(self.queries) * 1e6)

@@ -427,10 +427,10 @@ def test_auto_says_what_it_chose(monkeypatch):
     assert index.cascade in index.costs_
     assert index.costs_["direct"] > 0
     assert repr(index.cascade) in repr(index)
-    assert f"{index.costs_[index.cascade]:.3g} us a query on a sample" in repr(index)
+    assert f"{index.costs_[index.cascade]:.3g} us a query on a sample" in str(index)
     others = {name: cost for name, cost in index.costs_.items() if name != index.cascade}
     for name in {min(others, key=others.get), *({"direct"} & set(others))}:
-        assert f"{name} {others[name]:.3g}" in repr(index)
+        assert f"{name} {others[name]:.3g}" in str(index)
     assert index.stats_ == {
         "cascade": index.cascade,
         "reason": index.reason,

@@ -573,7 +573,7 @@ def test_copies_find_the_same(dtype, metric):
         for other in (*copies, copy.deepcopy(index), copy.copy(index)):
             assert type(other) is Index
             assert_same(other.search(queries, 5), expected)
-            assert repr(other) == repr(index)
+            assert (repr(other), str(other)) == (repr(index), str(index))
             assert (other.metric, len(other), other.nbytes) == (metric, 40, index.nbytes)
         assert not np.shares_memory(copies[0].train, train)
         assert not np.shares_memory(copy.deepcopy(index).train, train)
@@ -588,8 +588,11 @@ def test_what_an_index_says_of_itself(dtype, metric):
     assert len(index) == 1234
     assert index.train.shape == (1234, 56)
     assert index.nbytes > 0
-    for word in ("1,234", "56", np.dtype(dtype).name, repr(metric), repr(cpu_level())):
+    for word in ("1,234", "56", np.dtype(dtype).name, metric, index.cascade):
         assert word in repr(index)
+        assert word in str(index)
+    assert cpu_level() in str(index)
+    assert f"{index.nbytes / 2**20:.1f} MiB" in str(index)
 
 
 @pytest.mark.parametrize(
