@@ -7,7 +7,7 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Sequence
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,40 +17,46 @@ from fastknn._files import check_ending, written_whole
 
 if TYPE_CHECKING:
     from fastknn.datasets import LabelledImages
-
-ROWS_SHOWN = 12
+    from fastknn.index import Index
 
 
 def tune(options: argparse.Namespace, progress: bool) -> None:
     """Run the experiment that the options describe, and print and write what came of it."""
+    from fastknn.graph import index_for
     from fastknn.model_selection import cross_validate_k
-    from fastknn.neighbors import KNeighborsClassifier
 
     train, test = load_sets(options)
     images, labels = train.images[: options.limit], train.labels[: options.limit]
     asked, truth = test.images[: options.test_limit], test.labels[: options.test_limit]
     shape = " x ".join(map(str, train.image_shape))
+    smallest = int(np.unique(labels, return_counts=True)[1].min())
     print(f"train     {len(images):,} images of {shape}, in {options.folds} folds")
     started = time.perf_counter()
-    results = cross_validate_k(
-        images,
-        labels,
-        options.ks,
-        options.metrics,
-        options.weights,
-        cv=options.folds,
-        n_jobs=options.n_jobs,
-        progress=progress,
-    )
+    with warnings.catch_warnings():
+        # Said below, in other words.
+        warnings.filterwarnings("ignore", "The least populated class in y", UserWarning)
+        results = cross_validate_k(
+            images,
+            labels,
+            options.ks,
+            options.metrics,
+            options.weights,
+            cv=options.folds,
+            n_jobs=options.n_jobs,
+            progress=progress,
+        )
+    if smallest < options.folds:
+        print(f"          (some folds lack a class: the smallest has {smallest} of the images)")
     n_candidates = len(results["params"])
     print(f"tried     {n_candidates} candidates in {time.perf_counter() - started:.2f} s\n")
-    _print_table(results)
+    print(results)
     best = results["params"][int(results["rank_test_score"].argmin())]
     described = f"{best['metric']}, k={best['n_neighbors']}, {best['weights']} weights"
 
     # The test set is looked at here, once, with what the folds chose.
-    classifier = KNeighborsClassifier(**best, n_jobs=options.n_jobs).fit(images, labels)
-    predicted = classifier.predict(asked)
+    k, metric, weights = best["n_neighbors"], best["metric"], best["weights"]
+    index = index_for(len(asked), images, k, metric, options.n_jobs, progress)
+    predicted, _ = classified(index, labels, asked, k, weights, options.n_jobs, progress)
     right, total = int((predicted == truth).sum()), len(truth)
     print(f"\nchosen    {described}")
     print(f"test      {right / total:.2%} ({right:,} of {total:,})")
@@ -89,18 +95,23 @@ def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledIma
     return train, test
 
 
-def _print_table(results: dict) -> None:
-    order = np.argsort(results["rank_test_score"], kind="stable")
-    print("rank  metric      k  weights       mean      sd")
-    for place in order[:ROWS_SHOWN]:
-        one = results["params"][place]
-        print(
-            f"{results['rank_test_score'][place]:>4}  {one['metric']:<6} {one['n_neighbors']:>6}  "
-            f"{one['weights']:<9} {results['mean_test_score'][place]:>8.2%} "
-            f"{results['std_test_score'][place]:>7.2%}"
-        )
-    if len(order) > ROWS_SHOWN:
-        print(f"      and {len(order) - ROWS_SHOWN} more")
+def classified(
+    index: "Index",
+    labels: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    weights: str,
+    n_jobs: int | None,
+    progress: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labels that the neighbors of queries vote for, and the indices of these neighbors."""
+    from fastknn.vote import distance_weights, vote
+
+    distances, indices = index.search(queries, k, n_jobs=n_jobs, progress=progress)
+    classes, codes = np.unique(labels, return_inverse=True)
+    counted = distance_weights(distances) if weights == "distance" else None
+    winners = vote(codes[indices], n_classes=len(classes), weights=counted, n_jobs=n_jobs)
+    return classes[winners], indices
 
 
 def _write_results(output: str, results: dict, chosen: dict) -> None:
@@ -132,17 +143,6 @@ def check_drawable(output: str, name: str) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ValueError(f'{name} needs matplotlib: pip install "fastknn[plot]"') from error
+        raise ValueError(f"{name} needs matplotlib: pip install matplotlib") from error
     endings = [f".{kind}" for kind in Figure().canvas.get_supported_filetypes()]
     check_ending(output.lower(), name, endings)  # matplotlib takes .PNG for .png
-
-
-def numbers(text: str) -> Sequence[int]:
-    """A list of positive integers, from the command line."""
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        values = [0]
-    if min(values) < 1:
-        raise argparse.ArgumentTypeError(f"must be integers of at least 1, as in 1,5; got {text!r}")
-    return values

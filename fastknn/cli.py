@@ -2,19 +2,24 @@
 
 import argparse
 import csv
+import difflib
 import os
+import re
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from fastknn import __version__
-from fastknn._checks import METRIC_NAMES, as_k
+from fastknn._checks import METRIC_NAMES, as_k, check_width, checked_matrix
 from fastknn._files import check_ending, check_writable, written_whole
 from fastknn._threads import thread_count
-from fastknn._tune import check_drawable, load_sets, numbers, tune
+from fastknn._tune import check_drawable, classified, load_sets, tune
 
 DESCRIPTION = """\
 Exact k-nearest-neighbour classification under L1 and L2.
@@ -29,7 +34,8 @@ is one file, --test must be given: another file, or a folder. No file may be in 
 """
 RUN = """\
 Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from
-code that does not know. --report says what was replaced, to standard error.
+code that does not know. SCRIPT is what python takes: a file, a folder or archive with a
+__main__.py, or after -m the name of a module. --report says what was replaced, to standard error.
 """
 TUNE = """\
 Choose the number of neighbours, the metric and the weights on held-out folds of the training set;
@@ -46,6 +52,8 @@ Classify the 1,797 real digit images that come with scikit-learn, side by side w
 scikit-learn's own classifier. Needs no files.
 """
 SHADES = " .:-=+*#%@"
+# Of options whose arguments in Python have another name.
+OPTION_NAMES = {"cv": "--folds"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,39 +67,91 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ...
     0
     """
-    options = _parser().parse_args(arguments)
-    if options.run is _run:  # whatever the script raises is the script's
-        _run(options)
-        return 0
+    options = argparse.Namespace()
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                _parser().parse_args(arguments, options)
+                options.run(options)
+            finally:
+                sys.stdout.flush()  # here, where a closed pipe is no error
     except KeyboardInterrupt:
         print("fastknn: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as head, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, MemoryError) as error:
-        print(f"fastknn: error: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        print(f"fastknn: error: {_in_words(error, options)}", file=sys.stderr)
         return 2
+    if options.run is _check_run:
+        _run(options)  # whatever it raises is the script's
     return 0
+
+
+def _show_warning(message, *_) -> None:
+    print(f"fastknn: warning: {message}", file=sys.stderr)
+
+
+def _in_words(error: Exception, options: argparse.Namespace) -> str:
+    """An error as one line, in which the argument that it begins with is an option."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    text = " ".join(str(error).split())
+    name = re.match(r"\w*", text)[0]
+    option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
+    is_option = name in OPTION_NAMES or name in vars(options)
+    return option + text[len(name) :] if is_option else text
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests what may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.match(r"(.*invalid choice: '([^']*)') \(choose from (.*)\)$", message)
+        if wrong:
+            near = difflib.get_close_matches(wrong[2], re.findall(r"[\w-]+", wrong[3]), 1)
+            message += f"; did you mean {near[0]!r}?" if near else ""
+        super().error(message)
+
+
+class _Several(argparse.Action):
+    """Values with commas or blanks between them, in one argument or in several."""
+
+    def __init__(self, *, of: Callable[[str], object], **options) -> None:
+        super().__init__(nargs="+", **options)
+        self.of = of
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        words = re.split(r"[,\s]+", " ".join(values).strip(", \t\n"))
+        try:
+            if words == [""]:
+                raise argparse.ArgumentTypeError("must name one at least")
+            found = list(dict.fromkeys(self.of(word) for word in words))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        setattr(namespace, self.dest, found)
 
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="fastknn", description=DESCRIPTION, formatter_class=raw)
+    parser = _Parser(prog="fastknn", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"fastknn {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.set_defaults(run=lambda options: parser.print_help())  # of no command
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     threads = argparse.ArgumentParser(add_help=False)
     threads.add_argument(
-        "--n-jobs", type=int, metavar="N", help="threads (default: one for each core)"
+        "--n-jobs", type=int, metavar="N", help="threads (default, and -1: one for each core)"
     )
     bar = argparse.ArgumentParser(add_help=False)
     bar.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="show a progress bar (default: if standard error is a terminal)",
+        help="show what is done and a progress bar (default: if standard error is a terminal)",
     )
     sets = argparse.ArgumentParser(add_help=False)
     sets.add_argument("--train", required=True, metavar="PATH", help="images to learn from")
@@ -135,19 +195,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument(
         "--ks",
-        type=numbers,
-        metavar="K,K",
-        help="numbers of neighbours (default: 1,3,5,8,10,12,15,20,50,100)",
+        action=_Several,
+        of=_a_number,
+        metavar="K",
+        help="numbers of neighbours, with commas or blanks between them, as in 1,5 or 1 5 "
+        "(default: those of 1,3,5,8,10,12,15,20,50,100 that the folds have rows for)",
     )
-    for name, choices in (("metrics", ("l1", "l2")), ("weights", ("uniform", "distance"))):
+    for name, choices, default in (
+        ("metrics", METRIC_NAMES, ("l1", "l2")),
+        ("weights", ("uniform", "distance"), ("uniform", "distance")),
+    ):
         tune.add_argument(
             f"--{name}",
-            nargs="+",
-            choices=METRIC_NAMES if name == "metrics" else choices,
-            default=list(choices),
-            help=f"which to try (default: {' '.join(choices)})",
+            action=_Several,
+            of=_one_of(choices),
+            metavar=name.removesuffix("s").upper(),
+            default=list(default),
+            help=f"which of {', '.join(choices)} to try, as a list like that of --ks "
+            f"(default: {','.join(default)})",
         )
-    tune.add_argument("--folds", type=_positive, default=5, metavar="N", help="default: 5")
+    tune.add_argument(
+        "--folds", type=_positive, default=5, metavar="N", help="2 or more (default: 5)"
+    )
     tune.add_argument(
         "--limit", type=_positive, metavar="N", help="only the first N training images"
     )
@@ -188,9 +257,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     run.add_argument("--report", action="store_true", help="say what was replaced")
-    run.add_argument("script", metavar="SCRIPT", help="a Python file")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
-    run.set_defaults(run=_run)
+    run.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
+    run.add_argument("script", metavar="SCRIPT", help="a Python file, or what else python takes")
+    rest = run.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments"
+    )
+    rest.required = False  # argparse would say that they are missing, too
+    run.set_defaults(run=_check_run)
     return parser
 
 
@@ -204,24 +277,138 @@ def _positive(text: str) -> int:
     return value
 
 
+def _a_number(word: str) -> int:
+    try:
+        return _positive(word)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be integers of at least 1, as in 1,5; got {word!r}"
+        ) from error
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    def check(word: str) -> str:
+        if word not in choices:
+            allowed = ", ".join(map(repr, choices))
+            raise argparse.ArgumentTypeError(f"invalid choice: {word!r} (choose from {allowed})")
+        return word
+
+    return check
+
+
 # --- run --------------------------------------------------------------------------------------
 
 
+def _check_run(options: argparse.Namespace) -> None:
+    """Raise unless there is a script to run."""
+    before = sys.path[0]
+    sys.path[0] = _folder_of(options)
+    try:
+        (_check_module if options.module else _check_script)(options.script)
+    finally:
+        sys.path[0] = before
+
+
 def _run(options: argparse.Namespace) -> None:
+    """Run the script as python would, but for what is replaced."""
     import runpy
 
     from fastknn.patching import patched_sklearn
 
     before = sys.argv, sys.path[0]
-    with patched_sklearn() as replaced:
-        if options.report:
-            print("fastknn: replaced", ", ".join(replaced) or "nothing", file=sys.stderr)
-        sys.argv = [options.script, *options.arguments]
-        sys.path[0] = os.path.dirname(os.path.abspath(options.script))
-        try:
-            runpy.run_path(options.script, run_name="__main__")
-        finally:
-            sys.argv, sys.path[0] = before
+    try:
+        with patched_sklearn() as replaced:
+            if options.report:
+                print("fastknn: replaced", ", ".join(replaced) or "nothing", file=sys.stderr)
+            sys.argv = [options.script, *options.arguments]
+            sys.path[0] = _folder_of(options)
+            try:
+                if options.module:
+                    runpy.run_module(options.script, run_name="__main__", alter_sys=True)
+                else:
+                    runpy.run_path(options.script, run_name="__main__")
+            finally:
+                sys.argv, sys.path[0] = before
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _show_from_script(error)
+        raise
+
+
+def _folder_of(options: argparse.Namespace) -> str:
+    """Where python looks for what the script imports, first of all."""
+    return os.getcwd() if options.module else os.path.dirname(os.path.abspath(options.script))
+
+
+def _check_module(name: str) -> None:
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            name, spec = f"{name}.__main__", find_spec(f"{name}.__main__")
+        if spec is None:
+            raise ValueError(f"there is no module {name!r}")
+        if getattr(spec.loader, "get_code", lambda _: None)(spec.name) is None:
+            raise ValueError(f"the module {name!r} is not one of Python code")
+    except SyntaxError as error:
+        raise _wrong_syntax(error, name) from error
+    except ValueError:
+        raise
+    except Exception as error:  # of a package that is imported to find it
+        raise ValueError(
+            f"cannot find the module {name!r}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_script(script: str) -> None:
+    from pkgutil import get_importer
+
+    importer = get_importer(script)  # of a folder or an archive
+    if importer is not None:
+        if importer.find_spec("__main__") is None:
+            raise ValueError(f"can't find a __main__.py in {script!r}")
+        return
+    try:
+        source = Path(script).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no path at all
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"can't open {script!r}: {reason}") from error
+    if script.endswith(".pyc"):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # python says them when it runs the script
+            compile(source, script, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise _wrong_syntax(error, script) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{script}: {error}") from error
+
+
+def _wrong_syntax(error: SyntaxError, script: str) -> ValueError:
+    return ValueError(f"{error.filename or script}, line {error.lineno or 1}: {error.msg}")
+
+
+def _show_from_script(error: BaseException) -> None:
+    """Have the traceback of this error begin where the script does, if nobody catches it."""
+    import runpy
+
+    hook = sys.excepthook
+
+    def show(kind, value, traceback) -> None:
+        sys.excepthook = hook
+        if value is error:
+            inner = traceback
+            while inner is not None and inner.tb_frame.f_code.co_filename in ours:
+                inner = inner.tb_next
+            traceback = value.__traceback__ = inner or traceback
+        hook(kind, value, traceback)
+
+    main = str(Path(__file__).with_name("__main__.py"))
+    ours = {__file__, main, runpy.__file__, "<frozen runpy>", sys.argv[0]}
+    sys.excepthook = show
 
 
 # --- classify ---------------------------------------------------------------------------------
@@ -231,9 +418,8 @@ def _classify(options: argparse.Namespace) -> None:
     from sklearn.metrics import confusion_matrix
 
     from fastknn.index import Index
-    from fastknn.vote import distance_weights, vote
 
-    check_writable(options.output, "--output")
+    _check_outputs(options)
     thread_count(options.n_jobs)
     train, test = load_sets(options)
     as_k(options.k, len(train.images))
@@ -242,17 +428,17 @@ def _classify(options: argparse.Namespace) -> None:
     print(f"test      {len(test.images):,} images")
 
     started = time.perf_counter()
-    index = Index(train.images, options.metric, k=options.k, n_jobs=options.n_jobs)
-    print(f"index     {index!r}, built in {time.perf_counter() - started:.2f} s", flush=True)
+    progress = _shows_progress(options)
+    index = Index(
+        train.images, options.metric, k=options.k, n_jobs=options.n_jobs, progress=progress
+    )
+    print(f"index     {index.cascade} ({index.reason})")
+    print(f"          built in {time.perf_counter() - started:.2f} s", flush=True)
 
     started = time.perf_counter()
-    distances, indices = index.search(
-        test.images, options.k, n_jobs=options.n_jobs, progress=_shows_progress(options)
+    predicted, indices = classified(
+        index, train.labels, test.images, options.k, options.weights, options.n_jobs, progress
     )
-    classes, codes = np.unique(train.labels, return_inverse=True)
-    weights = distance_weights(distances) if options.weights == "distance" else None
-    winners = vote(codes[indices], n_classes=len(classes), weights=weights, n_jobs=options.n_jobs)
-    predicted = classes[winners]
     seconds = time.perf_counter() - started
 
     right = int((predicted == test.labels).sum())
@@ -265,7 +451,7 @@ def _classify(options: argparse.Namespace) -> None:
         f"memory    {_mib(train.images.nbytes + test.images.nbytes)} of images, "
         f"{_mib(index.nbytes)} of codes, {_peak_memory()} at most in all\n"
     )
-    shown = np.union1d(classes, test.labels)
+    shown = np.union1d(train.labels, test.labels)
     matrix = confusion_matrix(test.labels, predicted, labels=shown)
     _print_confusion(matrix, [_class_name(train.class_names, label) for label in shown])
     if options.output:
@@ -323,12 +509,12 @@ def _write_predictions(
 
 
 def _tune(options: argparse.Namespace) -> None:
-    check_writable(options.output, "--output")
-    check_writable(options.plot, "--plot")
+    _check_outputs(options)
     if options.output:
         check_ending(options.output, "--output", (".csv", ".json"))
     if options.plot:
         check_drawable(options.plot, "--plot")
+    thread_count(options.n_jobs)
     tune(options, _shows_progress(options))
 
 
@@ -336,9 +522,14 @@ def _ground_truth(options: argparse.Namespace) -> None:
     from fastknn.evaluation import check_truth_file, ground_truth
     from fastknn.vectors import open_vectors
 
-    check_writable(options.output, "--output")
+    _check_outputs(options)
     check_truth_file(options.output, "--output")
+    thread_count(options.n_jobs)
     train, queries = open_vectors(options.train), open_vectors(options.queries)
+    for name, rows in (("--train", train), ("--queries", queries)):
+        checked_matrix(rows, name, check_finite=False)
+    check_width(queries, train.shape[1], "--queries")
+    as_k(options.k, len(train))
     for name, rows in (("train", train), ("queries", queries)):
         print(f"{name:<9} {len(rows):,} x {rows.shape[1]:,} {rows.dtype}")
     started = time.perf_counter()
@@ -357,6 +548,18 @@ def _ground_truth(options: argparse.Namespace) -> None:
     print(f"written to {options.output}")
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raise unless what is asked for can be written, and over none of the files that are read."""
+    for name in ("output", "plot"):
+        path = getattr(options, name, None)
+        check_writable(path, f"--{name}")
+        for other in ("train", "test", "queries"):
+            read = getattr(options, other, None)
+            both = path and read and os.path.exists(path) and os.path.exists(read)
+            if both and os.path.samefile(path, read):
+                raise ValueError(f"--{name} must be another file than --{other}, got {path}")
+
+
 def _shows_progress(options: argparse.Namespace) -> bool:
     return sys.stderr.isatty() if options.progress is None else options.progress
 
@@ -371,10 +574,12 @@ def _demo(options: argparse.Namespace) -> None:
 
     from fastknn import KNeighborsClassifier, cpu_level
 
+    thread_count(options.n_jobs)
     images, labels = load_digits(return_X_y=True)
     train, test, train_labels, test_labels = train_test_split(
         images.astype(np.uint8), labels, random_state=0
     )
+    as_k(options.k, len(train))
     print(
         f"digits: {len(train):,} to learn from, {len(test):,} to classify, 8 x 8 pixels; "
         f"k={options.k}, {cpu_level()} kernels\n"

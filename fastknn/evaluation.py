@@ -336,7 +336,7 @@ def check_truth_file(path: str | os.PathLike[str], name: str) -> Path:
     path = as_path(path, name)
     check_ending(path, name, ENDINGS)
     if path.suffix in (".hdf5", ".h5") and importlib.util.find_spec("h5py") is None:
-        raise ValueError(f"{name}: {path.suffix} needs h5py, which is not installed")
+        raise ValueError(f"{name}: {path.suffix} needs h5py: pip install h5py")
     return path
 
 

@@ -139,14 +139,10 @@ class Index:
         train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
         self._build(train, screen, k, n_threads, progress)
 
-    def _build(
-        self, train: np.ndarray, screen: str, k: int, n_threads: int, progress=None
-    ) -> None:
+    def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int, progress=None) -> None:
         self.screen = screen
         with said(progress) as say:
-            chosen, self.costs_ = choose_screen(
-                train, self.metric, screen, n_threads, k, say=say
-            )
+            chosen, self.costs_ = choose_screen(train, self.metric, screen, n_threads, k, say=say)
             say(f"building the screen: {chosen.name}")
             self._keep(Searcher(train, self.metric, chosen, n_threads))
         self.stats_ = self._choice()

@@ -388,7 +388,7 @@ def _check_groups(groups, n_rows: int) -> None:
 def _check_number_of_folds(cv: int, y: np.ndarray, regression: bool) -> None:
     """scikit-learn's conditions on a number of folds, in the words of the argument."""
     if as_count(cv, "cv") < 2:
-        raise ValueError(f"cv must be at least 2, the number of folds; got {cv}")
+        raise ValueError(f"cv must be at least 2; got {cv}")
     most, what = len(y), "the number of rows"
     if not regression and type_of_target(y) in ("binary", "multiclass"):
         most = int(np.unique(y, return_counts=True)[1].max())

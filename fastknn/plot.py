@@ -1,6 +1,6 @@
 """Pictures of nearest neighbours, with matplotlib: each function takes Axes and returns them.
 
-matplotlib comes with ``pip install "fastknn[plot]"``, and is loaded when something is drawn.
+matplotlib (``pip install matplotlib``) is loaded when something is drawn.
 """
 
 from __future__ import annotations

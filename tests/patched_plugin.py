@@ -74,7 +74,8 @@ def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
         answers.append("radius")
         return found
 
-    patch.setattr(_drop_in.FastNeighbors, "kneighbors", counted_kneighbors)
+    for name in _drop_in.__all__:  # each of which has it under its own name
+        patch.setattr(getattr(_drop_in, name), "kneighbors", counted_kneighbors)
     patch.setattr(Index, "search_keys", noted_search)
     patch.setattr(_drop_in.NearestNeighbors, "radius_neighbors", counted_radius_neighbors)
     return answers

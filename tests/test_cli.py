@@ -164,7 +164,9 @@ def test_progress_bar_is_shown_when_asked_for(archives, capsys):
         (["--k", "61"], "k must be at most"),
         (["--test", "nowhere.npz"], "nowhere.npz"),
         (["--output", "no/such/folder/p.csv"], "--output"),
-        (["--n-jobs", "0"], "n_jobs"),
+        (["--n-jobs", "0"], "--n-jobs must not be 0"),
+        (["--metric", "cosine", "--k", "61"], "--k must be at most"),
+        (["--output", ""], "--output: cannot write ''"),
     ],
 )
 def test_bad_input_is_one_clear_line(archives, capsys, more, message):
@@ -182,12 +184,41 @@ def test_different_widths(archives, tmp_path, capsys):
     assert "as wide as train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["classify"], ["classify", "--train", "x", "--k", "0"]])
+@pytest.mark.parametrize("arguments", [["classify"], ["classify", "--train", "x", "--k", "0"]])
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
     assert "usage: fastknn" in capsys.readouterr().err
+
+
+def test_no_command_is_a_wish_for_help(capsys):
+    assert main([]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: fastknn")
+    assert "ground-truth" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["clasify"], "classify"),
+        (["groundtruth"], "ground-truth"),
+        (["classify", "--train", "x", "--metric", "l22"], "l2"),
+        (["tune", "--train", "x", "--metrics", "cosin"], "cosine"),
+        (["tune", "--train", "x", "--weights", "uniform,distances"], "distance"),
+        (["wwwww"], None),
+    ],
+)
+def test_what_may_have_been_meant(arguments, meant, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert ("did you mean" in line) == (meant is not None)
+    if meant:
+        assert line.endswith(f"did you mean {meant!r}?")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["demo", "--help"]])
@@ -220,14 +251,39 @@ def test_demo_in_a_fresh_process():
     assert "distance" in lines[-1]
 
 
-def test_a_closed_pipe_is_no_error():
-    code = "import sys; from fastknn.cli import main; sys.exit(main(['demo']))"
+@pytest.mark.parametrize("arguments", [["demo", "--k", "3"], ["--help"], []])
+def test_a_closed_pipe_is_no_error(arguments):
+    """Not at the end of Python either, which flushes what was printed."""
+    code = f"import sys; from fastknn.cli import main; sys.exit(main({arguments}))"
     run = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     run.stdout.close()
-    assert "Traceback" not in run.stderr.read()
-    run.wait()
+    assert run.stderr.read() == ""
+    assert run.wait() == 0
+
+
+def test_warnings_are_a_line(archives, monkeypatch, capsys):
+    """And not Python's two, of which the second is of our code."""
+    import warnings
+
+    monkeypatch.setattr(
+        "fastknn.cli.load_sets", lambda options: warnings.warn("queries are odd", stacklevel=1)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        classify(archives)
+    assert capsys.readouterr().err.startswith("fastknn: warning: queries are odd\n")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), MemoryError("at all")])
+def test_too_little_memory(archives, monkeypatch, capsys, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("fastknn.index.Index.search", fail)
+    assert classify(archives) == 2
+    assert "fastknn: error: not enough memory" in capsys.readouterr().err
 
 
 # --- tune -------------------------------------------------------------------------------------
@@ -283,8 +339,17 @@ def test_tune_on_some_of_the_images(image_file, capsys):
         (["--ks", "0,1"], "--ks: must be integers of at least 1"),
         (["--ks", "1;2"], "--ks: must be integers of at least 1"),
         (["--folds", "0"], "--folds: must be an integer of at least 1"),
-        (["--folds", "1"], "k-fold"),
-        (["--ks", "1000"], "ks must be at most 480"),
+        (["--folds", "1"], "fastknn: error: --folds must be at least 2; got 1"),
+        (["--folds", "601"], "fastknn: error: --folds must be at most 6"),
+        (["--limit", "20"], "--folds must be at most 2, the number of rows of the largest class"),
+        (["--limit", "1"], "--folds must be at most 1, the number of rows of the largest class"),
+        (["--ks", "1000"], "--ks must be at most 480"),
+        (["--ks", ""], "--ks: must name one at least"),
+        (["--ks", " , "], "--ks: must name one at least"),
+        (["--metrics", ""], "--metrics: must name one at least"),
+        (["--metrics", "l1,l3"], "--metrics: invalid choice: 'l3'"),
+        (["--ks", "3", "x"], "--ks: must be integers of at least 1, as in 1,5; got 'x'"),
+        (["--n-jobs", "0"], "--n-jobs must not be 0"),
         (["--metrics", "l3"], "invalid choice: 'l3'"),
         (["--output", "scores.txt"], r"--output must end in .csv or .json"),
         (["--plot", "curve.txt"], "--plot "),  # must end in, or needs matplotlib
@@ -298,6 +363,111 @@ def test_bad_tuning(image_file, more, match, capsys):
         status = ended.code
     assert status == 2
     assert match in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ks", "metrics", "weights"),
+    [
+        (["1,3"], ["l1,l2"], ["uniform"]),
+        (["1, 3"], ["l1, l2"], ["uniform,uniform"]),
+        (["1,", "3"], ["l1,", "l2"], ["uniform"]),
+        (["1", "3"], ["l1", "l2"], ["uniform", "uniform"]),
+        (["1 3,1,,3,"], ["l1 l2 l1"], [" uniform "]),
+    ],
+)
+def test_lists_are_of_one_grammar(monkeypatch, ks, metrics, weights):
+    seen = []
+    monkeypatch.setattr("fastknn.cli.tune", lambda options, progress: seen.append(options))
+    lists = ["--ks", *ks, "--metrics", *metrics, "--weights", *weights]
+    assert main(["tune", "--train", "x", *lists]) == 0
+    (options,) = seen
+    assert (options.ks, options.metrics, options.weights) == ([1, 3], ["l1", "l2"], ["uniform"])
+
+
+def test_tune_says_that_folds_lack_a_class(image_file, recwarn, capsys):
+    arguments = ["--limit", "60", "--folds", "6", "--ks", "1", "--metrics", "l2"]
+    assert main(["tune", *image_file, *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"some folds lack a class: the smallest has \d of the images", out)
+    assert err == ""
+    assert "least populated" not in "".join(str(one.message) for one in recwarn)
+
+
+def test_commands_say_that_they_choose_a_screen(image_file, monkeypatch, capsys):
+    monkeypatch.setattr("fastknn.searcher.SMALL_ELEMENTS", 0)
+    monkeypatch.setattr("fastknn.graph.screen_pays", lambda *_: True)
+    tuning = ["tune", *image_file, "--ks", "1", "--folds", "2", "--metrics", "l2"]
+    for arguments in (["classify", *image_file], tuning):
+        assert main([*arguments, "--progress"]) == 0
+        err = capsys.readouterr().err
+        # tune: of the folds, and of the training set for the test.
+        assert err.count("choosing a screen: fitting") >= (2 if arguments is tuning else 1)
+        for quiet in ([], ["--no-progress"]):
+            assert main([*arguments, *quiet]) == 0
+            assert capsys.readouterr().err == ""
+
+
+# --- Mistakes are found before any building -----------------------------------------------------
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    for name, shape in (("train", (80, 5)), ("queries", (9, 5)), ("narrow", (9, 4))):
+        np.save(tmp_path / f"{name}.npy", np.zeros(shape, np.float32))
+    np.save(tmp_path / "nan.npy", np.full((9, 5), np.nan, np.float32))
+    return {path.stem: str(path) for path in tmp_path.glob("*.npy")}
+
+
+@pytest.mark.parametrize(
+    ("queries", "more", "message"),
+    [
+        ("narrow", [], "--queries must be as wide as train: got 4 columns, train has 5"),
+        ("queries", ["--k", "81"], "--k must be at most the number of training rows, 80"),
+        ("queries", ["--n-jobs", "0"], "--n-jobs must not be 0"),
+        ("nan", [], "--queries must be finite"),
+        ("queries", ["--output", "no/such.ivecs"], "--output: there is no folder"),
+        ("queries", ["--output", "OVER"], "--output must be another file than --queries"),
+    ],
+)
+def test_ground_truth_is_checked_first(
+    vectors, tmp_path, monkeypatch, capsys, queries, more, message
+):
+    monkeypatch.setattr("fastknn.index.Index.__init__", None)
+    more = [vectors[queries] if word == "OVER" else word for word in more]
+    files = ["--train", vectors["train"], "--queries", vectors[queries], "--k", "3"]
+    output = ["--output", str(tmp_path / "truth.ivecs")]
+    assert main(["ground-truth", *files, *output, *more]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert err.startswith("fastknn: error: --")
+    assert len(err.splitlines()) == 1
+    assert out == "" or queries == "nan"
+
+
+@pytest.mark.parametrize(("module", "ending"), [("h5py", "hdf5"), ("matplotlib", "png")])
+def test_extras_are_looked_for_first(
+    vectors, image_file, tmp_path, monkeypatch, capsys, module, ending
+):
+    """The hint names the library itself, which is on every index."""
+    monkeypatch.setattr("fastknn.index.Index.__init__", None)
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, f"{module}.figure", None)
+    output = str(tmp_path / f"x.{ending}")
+    if module == "h5py":
+        files = ["--train", vectors["train"], "--queries", vectors["queries"], "--k", "3"]
+        assert main(["ground-truth", *files, "--output", output]) == 2
+    else:
+        assert main(["tune", *image_file, "--plot", output]) == 2
+    assert f"needs {module}: pip install {module}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["--k", "1348"], ["--n-jobs", "0"]])
+def test_the_demo_is_checked_first(monkeypatch, capsys, more):
+    monkeypatch.setattr("fastknn.index.Index.__init__", None)
+    assert main(["demo", *more]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"fastknn: error: {more[0]} must ")
 
 
 # --- ground-truth -----------------------------------------------------------------------------

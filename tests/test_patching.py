@@ -1,6 +1,10 @@
 """scikit-learn patched: what is replaced, and what comes back."""
 
+import os
+import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +118,122 @@ def test_run_a_script(tmp_path, capsys):
     with pytest.raises(ValueError, match="the script's own"):
         cli.main(["run", str(tmp_path / "script.py"), "fail"])
     assert before == (sys.argv, sys.path)
+
+
+def run(*arguments, folder):
+    """The command in a process of its own."""
+    package = str(Path(fastknn.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-m", "fastknn", "run", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.py"], "can't open 'nope.py': No such file or directory"),
+        (["folder"], "can't find a __main__.py in 'folder'"),
+        (["broken.py"], "broken.py, line 2: "),
+        (["bytes.py"], "bytes.py, line 1: "),
+        (["nul.py"], "nul.py"),
+        (["closed.py"], "can't open 'closed.py': Permission denied"),
+        (["-m", "nope"], "there is no module 'nope'"),
+        (["-m", "folder.nope"], "there is no module 'folder.nope'"),
+        (["-m", "json"], "there is no module 'json.__main__'"),
+        (["-m", "nope.nope"], "cannot find the module 'nope.nope'"),
+        (["-m", "raises.nope"], "cannot find the module 'raises.nope': KeyError: 'no'"),
+        (["-m", "broken.nope"], "FOLDER/broken.py, line 2: "),
+        (["-m", "broken"], "FOLDER/broken.py, line 2: "),
+        (["-m", "time"], "the module 'time' is not one of Python code"),
+    ],
+)
+def test_what_cannot_be_run_is_a_line(tmp_path, monkeypatch, capsys, arguments, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken.py").write_text("x = 1\ndef f(:\n")
+    (tmp_path / "bytes.py").write_bytes(b"x = '\xff\xfe'\n")
+    (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
+    (tmp_path / "raises.py").write_text("raise KeyError('no')\n")
+    monkeypatch.chdir(tmp_path)
+    before, path = Path.read_bytes, list(sys.path)
+
+    def read_bytes(self):
+        if self.name == "closed.py":
+            raise PermissionError(13, "Permission denied", str(self))
+        return before(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert cli.main(["run", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"fastknn: error: {message.replace('FOLDER', str(tmp_path))}")
+    assert len(err.splitlines()) == 1
+    assert out == ""
+    assert sys.path == path
+
+
+def test_a_script_is_missing(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith("the following arguments are required: SCRIPT\n")
+
+
+def test_the_traceback_is_the_scripts(tmp_path):
+    """Without the frames of who ran it; with those of what the script called."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = run("script.py", "fail", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith("fastknn._drop_in ['fail']")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1].startswith('  File "script.py", line 10, in <module>')
+    assert lines[-1] == "ValueError: the script's own"
+    assert "runpy" not in done.stderr
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "other.py").write_text("import broken\n")
+    done = run("other.py", folder=tmp_path)  # not of the script itself: as python has it
+    assert done.returncode == 1
+    assert '  File "other.py", line 1, in <module>' in done.stderr
+    assert "SyntaxError" in done.stderr
+
+
+def test_exceptions_go_to_the_scripts_own_hook(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import sys\n"
+        "def hook(kind, value, traceback):\n"
+        "    print(kind.__name__, value, traceback.tb_frame.f_code.co_filename)\n"
+        "sys.excepthook = hook\n"
+        "1 / 0\n"
+    )
+    done = run("script.py", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "ZeroDivisionError division by zero script.py\n"
+
+
+@pytest.mark.parametrize(("code", "status"), [("3", 3), ("None", 0), ("'words'", 1)])
+def test_the_scripts_status_is_the_status(tmp_path, code, status):
+    (tmp_path / "script.py").write_text(f"import sys\nsys.exit({code})\n")
+    done = run("script.py", folder=tmp_path)
+    assert done.returncode == status
+    assert done.stderr == ("words\n" if status == 1 else "")
+
+
+def test_folders_archives_and_modules_are_run(tmp_path):
+    source = (
+        "import sys, sklearn.neighbors as n\nprint(n.NearestNeighbors.__module__, sys.argv[1:])"
+    )
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "__main__.py").write_text(source)
+    (tmp_path / "module.py").write_text(source)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("__main__.py", source)
+    for arguments in (["folder"], ["archive.zip"], ["-m", "folder"], ["-m", "module"]):
+        done = run(*arguments, "-m", "--report", folder=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "fastknn._drop_in ['-m', '--report']\n"
 
 
 @pytest.mark.parametrize("metric", ["l1", "l2"])
