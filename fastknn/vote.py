@@ -377,28 +377,24 @@ def _count_by_numpy(
 ) -> None:
     """Count a chunk of rows as `_vote_rows` does, to the bit, with some calls of NumPy for each k.
 
-    `numpy.bincount` adds weights one after another in the order that they come in.
+    `numpy.add.at` and `numpy.bincount` add weights one after another, in the order they come in.
     """
-    rows = slice(first, first + len(labels))
+    m = len(labels)
+    rows = slice(first, first + m)
     weights = np.broadcast_to(weights, labels.shape)
     for slot, k in zip(slots, ks, strict=True):
         nearest, counting = labels[:, :k], weights[:, :k]
-        if shares.size:
-            shares[slot, rows] = _votes_of_all(nearest, counting, n_classes)
-        elif n_classes <= DENSE_CLASSES * k:  # the first of equal votes: the smallest class
-            codes[slot, rows] = _votes_of_all(nearest, counting, n_classes).argmax(axis=1)
-        else:
+        if not shares.size and n_classes > DENSE_CLASSES * k:
             codes[slot, rows] = _winners(nearest, counting)
-
-
-def _votes_of_all(
-    labels: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int
-) -> NDArray[np.float64]:
-    """The votes of every class: (m, n_classes)."""
-    m = len(labels)
-    places = labels + np.arange(0, m * n_classes, n_classes)[:, None]
-    votes = np.bincount(places.ravel(), weights.ravel(), m * n_classes)
-    return votes.reshape(m, n_classes)
+            continue
+        places = (nearest + np.arange(0, m * n_classes, n_classes)[:, None]).ravel()
+        if shares.size:
+            votes = shares[slot, rows].reshape(-1)
+            votes[:] = 0
+            np.add.at(votes, places, counting.ravel())
+        else:  # the first of equal votes is that of the smallest class
+            votes = np.bincount(places, counting.ravel(), m * n_classes)
+            codes[slot, rows] = votes.reshape(m, n_classes).argmax(axis=1)
 
 
 def _winners(labels: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
