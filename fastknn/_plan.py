@@ -24,6 +24,9 @@ FREE_QUERIES = 8
 SHARED_PIECES = 8
 # Partial results of a split over rows at most; above it, split over queries.
 PARTIAL_BYTES = 16 << 20
+# What a block of queries keeps beside the results at most, for very many neighbors (unless it is one
+# query); some hundred queries for k = 10,000.
+RESERVOIR_BYTES = 32 << 20
 
 
 class Part(NamedTuple):
@@ -43,12 +46,14 @@ def plan(
     width: int,
     result_bytes: int = 0,
     together: int = 1,
+    reservoir_bytes: int = 0,
 ) -> tuple[list[Part], int]:
     """Cut a search into parts, one after another for each of its threads.
 
     Many queries are split over queries, into blocks that fit the L2 cache. Few, over rows: each
     thread takes all queries and a share of the panels (unless the partial results, of
     `result_bytes` a query, would be too large). Pieces are of whole multiples of `together`.
+    A block keeps `reservoir_bytes` per query beside its results.
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
     passes = max(n_queries, FREE_QUERIES) if panels.packed else n_queries * FREE_QUERIES
@@ -58,11 +63,13 @@ def plan(
     few = n_queries < n_threads * tile
     n_units = -(-n_panels // together)
     n_splits = min(n_threads, n_units) if few else 1
-    if n_splits * n_queries * result_bytes > PARTIAL_BYTES:
+    if n_splits * n_queries * (result_bytes + reservoir_bytes) > PARTIAL_BYTES:
         n_splits = 1
     size = min(
         QUERY_BLOCK_BYTES // panels.query_bytes, QUERY_BLOCK_ELEMENTS // width, QUERY_BLOCK_MAX
     )
+    if reservoir_bytes:
+        size = min(size, RESERVOIR_BYTES // reservoir_bytes)
     size = max(1, size)
     n_blocks = -(-n_queries // size)
     if n_splits == 1:  # the same number of blocks for every thread

@@ -446,7 +446,13 @@ class Index:
                 self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
             return no_keys(0, k, self.metric)
         parts, n_splits = plan(
-            len(queries), searcher.panels, n_threads, self.width, k * 16, searcher.panels_together
+            len(queries),
+            searcher.panels,
+            n_threads,
+            self.width,
+            k * 16,
+            searcher.panels_together,
+            searcher.reservoir_bytes(k),
         )
         # Where several threads share the rows, each has a result of its own; the first is returned.
         found = [no_keys(len(queries), k, self.metric) for _ in range(n_splits)]

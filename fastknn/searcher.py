@@ -94,6 +94,10 @@ class Searcher:
         codes = sum(codes.nbytes for codes in self.codes)
         return self.panels.nbytes + codes + measures + simpler
 
+    def reservoir_bytes(self, k: int) -> int:
+        """What a thread keeps per query beside the result while it searches for k neighbours."""
+        return _core.reservoir_bytes(k, len(self.train), self.angles)
+
     @property
     def panels_together(self) -> int:
         """Panels that one thread should have: where they end, a panel of any kind may begin."""

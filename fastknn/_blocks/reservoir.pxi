@@ -10,9 +10,10 @@
 # by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for angles).
 
 cdef enum:
-    # The k from which a reservoir is used. Measured with 50,000 rows of 16 and 128 float32 and of 64
-    # bytes (AVX2, AVX-512; benchmarks/test_large_k.py): heap and reservoir take the same time for k
-    # between 100 and 200, the reservoir 0.6 of it at 500, a quarter at 10,000.
+    # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on AVX2
+    # (benchmarks/test_large_k.py): it costs as much as a heap for k of about 100 where refines
+    # cost nothing (bytes), 250 for rows of 16 float32 and 350 for rows of 128, of which a looser
+    # bound refines a quarter more; half of it and four fifths at 1,000, a quarter and a half at 10,000.
     RESERVOIR_K = 256
     RADIX = 256
 
@@ -56,8 +57,8 @@ cdef extern from *:
 cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nogil:
     """Entries per query: half of k more than k, for fewer drops; one more than all rows at most.
 
-    With twice k, a tenth more rows would be refined before the bound comes down, and less room
-    means that more time goes into dropping.
+    Twice k would let a tenth more rows be refined before the bound comes down; with a tenth more than
+    k, more time would go into dropping than into all else.
     """
     return min(k + k // 2, n_rows) + 1
 
