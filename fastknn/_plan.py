@@ -24,8 +24,8 @@ FREE_QUERIES = 8
 SHARED_PIECES = 8
 # Partial results of a split over rows at most; above it, split over queries.
 PARTIAL_BYTES = 16 << 20
-# What a block of queries keeps beside the results at most, for very many neighbors (unless it is one
-# query); some hundred queries for k = 10,000.
+# What a block of queries keeps beside the results at most, for very many neighbors: some hundred
+# queries for k = 10,000, and one at least.
 RESERVOIR_BYTES = 32 << 20
 
 
