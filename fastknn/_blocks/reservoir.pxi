@@ -11,7 +11,7 @@
 
 cdef enum:
     # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on AVX2
-    # (benchmarks/test_large_k.py): it costs as much as a heap for k of about 100 where refines
+    # (benchmarks/test_many_neighbors.py): it costs as much as a heap for k of about 100 where refines
     # cost nothing (bytes), 250 for rows of 16 float32 and 350 for rows of 128, of which a looser
     # bound refines a quarter more; half of it and four fifths at 1,000, a quarter and a half at 10,000.
     RESERVOIR_K = 256
