@@ -6,6 +6,7 @@ it would have had; both are built when they are first asked for. The classes hav
 arguments of scikit-learn's and no more: what fastknn adds to them is in `neighbors.py`.
 """
 
+import copy
 import inspect
 import logging
 from numbers import Integral
@@ -63,8 +64,11 @@ SCREENS = ("none", "direct", "auto")
 METHOD_PARAMETERS = ("n_neighbors", "algorithm", "leaf_size", "metric", "p", "metric_params")
 
 
+TREES = (_theirs.KDTree, _theirs.BallTree)
+
+
 # What `fit` takes besides rows: they have been checked, and have a tree already.
-FITTED = (_theirs.KDTree, _theirs.BallTree, _base.NeighborsBase)
+FITTED = (*TREES, _base.NeighborsBase)
 
 
 # scikit-learn's own class, whatever `patch_sklearn` puts in its place later.
@@ -89,8 +93,8 @@ class AdaptiveIndex:
         threads = thread_count(n_jobs)
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
         if SCREENS.index(screen) > SCREENS.index(index.screen):
-            index = self.index = index.with_screen(screen, k=k, n_jobs=n_jobs)
-        found = index.search_keys(X, k, n_jobs=n_jobs, check_finite=False)
+            index = self.index = index.with_screen(screen, k=k, n_jobs=threads)
+        found = index.search_keys(X, k, n_jobs=threads, check_finite=False)
         check_found(found, "X")
         return as_distances(found, index.metric), found.rows
 
@@ -102,10 +106,8 @@ class Derived:
     """What was built from the training rows: fastknn's index, scikit-learn's method and tree.
 
     It is of use for one array of rows under one metric, and is thrown away where an estimator
-    holds others.
+    holds others. It is never pickled: see `FastNeighbors.__getstate__`.
     """
-
-    rows: object = None  # not pickled: an estimator that is loaded says which are its rows
 
     def __init__(self, rows: object, metric: object) -> None:
         self.rows, self.metric = rows, metric
@@ -116,9 +118,6 @@ class Derived:
     def keep(self, index: AdaptiveIndex) -> None:
         """An index of these rows."""
         self.index, self.sample = index, RowsSample(self.rows)
-
-    def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "rows"}
 
 
 class FastNeighbors:
@@ -245,17 +244,31 @@ class FastNeighbors:
         return derived.method_and_tree
 
     def __getstate__(self) -> dict:
+        """What was fitted, and nothing that depends on the searches since then.
+
+        Whether there is an index, and with which screen, depends on the queries that came, and
+        the choice of a screen on the clock. With them, `joblib.hash` and so `joblib.Memory` would
+        take an estimator that has searched for another one.
+        """
         state = dict(super().__getstate__())
-        derived = state.get("_derived")
-        if derived is not None and derived.rows is not state.get("_fit_X"):
-            del state["_derived"]
+        state.pop("_derived", None)
+        if isinstance(state.get("_tree"), TREES):
+            state["_tree"] = _without_counts(state["_tree"])
         return state
 
-    def __setstate__(self, state: dict) -> None:
-        super().__setstate__(state)
-        if "_derived" in vars(self):
-            # The same rows as before, but joblib for one loads an array twice that it saw twice.
-            self._derived.rows = self._fit_X
+    def __copy__(self):
+        return self._with_fields(vars(self))
+
+    def __deepcopy__(self, memo: dict):
+        memo[id(self)] = other = self._with_fields({})
+        vars(other).update(copy.deepcopy(vars(self), memo))
+        return other
+
+    def _with_fields(self, fields: dict):
+        """Another of this class. Copies in one process keep the index, which pickles lack."""
+        other = type(self).__new__(type(self))
+        vars(other).update(fields)
+        return other
 
     def _n_threads(self) -> int | None:
         """`n_jobs`, with scikit-learn's errors."""
@@ -446,6 +459,14 @@ def weights_of_neighbors(weights, distances: np.ndarray) -> np.ndarray | None:
     if weights == "distance":
         return distance_weights(distances)
     return weights(distances) if callable(weights) else None
+
+
+def _without_counts(tree):
+    """The same tree, whose pickle does not say what its searches have counted."""
+    make, arguments, state = tree.__reduce__()
+    other = make(*arguments)
+    other.__setstate__((*state[:7], 0, 0, 0, 0, *state[11:]))  # trims, leaves, splits, calls
+    return other
 
 
 def _is_numeric(X: object) -> bool:

@@ -31,11 +31,13 @@ from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn._plan import Part, plan, steps_by_block
 from fastknn._progress import said, shown
 from fastknn._threads import for_each, thread_count
-from fastknn.searcher import Searcher, choose_screen
+from fastknn.searcher import SMALL_ELEMENTS, Searcher, choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
 
 SCREENS = ("auto", "none", "direct", "rounded", "projected")
+# Attributes that differ from run to run with the clock, or with the searches that were made.
+MEASURED = ("costs_", "stats_")
 
 
 class Index:
@@ -85,7 +87,8 @@ class Index:
     reason : str
         Why these: what they took on the sample, beside the runner-up and the direct screen.
     costs_ : dict of str to float
-        What was tried to choose them: microseconds a query on one thread.
+        What was tried to choose them: microseconds a query on one thread. Copies and pickles
+        have the screens, and not these.
     nbytes : int
         Bytes held besides the training rows. Direct: as many again (4 an element of floats under
         L2), and 4 to 8 a row. With screens: a few times the width of their codes, a row.
@@ -107,6 +110,11 @@ class Index:
     Direct, building takes one pass over the data, and a search n_queries * n_rows * width
     element operations, whatever the data. A screen replaces the width by that of its codes, and
     adds the refine of its survivors; building one takes seconds for 50,000 rows of 3,072 bytes.
+
+    A pickle holds the rows, the screens and the codes, and nothing that was counted or timed: it is
+    the same before and after any search, and whoever loads it chooses nothing again. Two indices
+    of the same rows are pickled alike if they chose the same screens; the choice depends on the
+    clock where `screen` leaves one.
 
     Examples
     --------
@@ -241,11 +249,10 @@ class Index:
     def reason(self) -> str:
         """Why these screens: what they and the direct one took on a sample, or what was said."""
         if not self.costs_:
-            return (
-                "as asked"
-                if self.screen in ("none", "direct")
-                else "too small for any other to pay"
-            )
+            if self.screen in ("none", "direct"):
+                return "as asked"
+            small = self.train.size < SMALL_ELEMENTS and not self._searcher.codes
+            return "too small for any other to pay" if small else "chosen before it was copied"
         others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
         if not others:
             return "no other fits these rows"
@@ -259,15 +266,17 @@ class Index:
         return {"cascade": self.cascade, "reason": self.reason, "costs": self.costs_}
 
     def __getstate__(self) -> dict:
-        state = dict(vars(self))
+        """What was indexed: rows, screens and codes, but nothing that was counted or timed."""
+        state = {name: value for name, value in vars(self).items() if name not in MEASURED}
         if self._sample.changed(self.train) is None:
             del state["_sample"]  # else whoever loads it has to know
         return state
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update(state)
+        vars(self).update(state, costs_={})
         if "_sample" not in state:
             self._sample = RowsSample(self.train)
+        self.stats_ = self._choice()
 
     def __len__(self) -> int:
         return len(self.train)

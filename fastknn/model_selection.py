@@ -482,6 +482,24 @@ class _BestNeighbors(BaseEstimator):
         self.best_estimator_ = self._estimator(n_jobs=self.n_jobs, **self.best_params_).fit(X, y)
         return self
 
+    # joblib.hash fails on masked arrays of numbers. Nothing is masked in these: scikit-learn's
+    # layout has masks, for grids whose candidates do not all have the same parameters. It also
+    # hashes strides, which columns of a matrix keep in this process only.
+    def __getstate__(self) -> dict:
+        state = dict(super().__getstate__())
+        if "cv_results_" in state:
+            state["cv_results_"] = {
+                name: np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
+                for name, values in state["cv_results_"].items()
+            }
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        for name, values in vars(self).get("cv_results_", {}).items():
+            if name.startswith("param_"):
+                self.cv_results_[name] = np.ma.MaskedArray(values, mask=False)
+
     def predict(self, X) -> np.ndarray:
         """Answer queries with what was chosen.
 
