@@ -4,29 +4,154 @@ Threads are made per call and joined before it returns: nothing outlives a call,
 fork, a signal or a second caller finds no pool in an odd state.
 """
 
+import math
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
 from numbers import Integral
+from pathlib import Path
 from typing import TypeVar
 
 Block = TypeVar("Block")
 
+# Where Linux says how much processor time the process may have.
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Variables that set the threads of BLAS libraries alone, and what OpenBLAS takes at most by itself.
+BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+BLAS_MOST = 64
+
 
 def thread_count(n_jobs: int | None) -> int:
-    """Number of threads that ``n_jobs`` asks for.
+    """Number of threads that ``n_jobs`` asks for: the one rule for the whole package.
 
-    None and -1 mean every core this process may use, -2 all but one, and so on, as in
-    scikit-learn; a positive number means itself.
+    A positive number means itself. -1 means all threads that this process may use
+    (`available_threads`), -2 all but one, and so on. None means the number that joblib's
+    `parallel_config` sets; in joblib's workers the worker's share of the machine; else -1.
     """
     if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool)):
         raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}")
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0: use None or -1 for all cores, 1 for one thread")
-    if n_jobs is not None and n_jobs > 0:
+    n_jobs = _joblib_jobs() if n_jobs is None else int(n_jobs)
+    return n_jobs if n_jobs > 0 else max(1, available_threads() + 1 + n_jobs)
+
+
+def available_threads() -> int:
+    """Threads that this process may use now: the least of what limits them, and at least one.
+
+    The cores of the affinity mask, the processor time that control groups grant (containers),
+    LOKY_MAX_CPU_COUNT, OMP_NUM_THREADS, and the limit that threadpoolctl has set.
+    """
+    limits = (
+        _cores(),
+        _cgroup_quota(),
+        _first_number("LOKY_MAX_CPU_COUNT"),
+        _first_number("OMP_NUM_THREADS"),
+        _pool_limit(),
+    )
+    return max(1, min(limit for limit in limits if limit is not None))
+
+
+def _joblib_jobs() -> int:
+    """What None means. joblib is asked only where somebody has loaded it."""
+    parallel = sys.modules.get("joblib.parallel")
+    if not hasattr(parallel, "parallel_config"):  # before 1.3 the default looks like n_jobs=1
+        return -1
+    backend, n_jobs = parallel.get_active_backend()
+    if n_jobs:
         return int(n_jobs)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) + 1 + int(n_jobs or -1))
+    if not getattr(backend, "nesting_level", 0):
+        return -1
+    # In one of joblib's workers. Those of loky are told their share in OMP_NUM_THREADS, and work
+    # in the main thread of their process. Others are not told, and have one thread each.
+    told = _first_number("OMP_NUM_THREADS") is not None
+    return -1 if told and threading.current_thread() is threading.main_thread() else 1
+
+
+def _cores() -> int:
+    if hasattr(os, "process_cpu_count"):  # since Python 3.13, which can be told a number
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _first_number(variable: str) -> int | None:
+    """The positive number that an environment variable gives, the first of a list, or None."""
+    text = os.environ.get(variable, "").split(",")[0].strip()
+    return int(text) or None if text.isascii() and text.isdigit() else None
+
+
+@cache  # it takes a tenth of a millisecond, and does not change while a process runs
+def _cgroup_quota() -> int | None:
+    """Cores whose time the control groups of this process may use, rounded up; None if all."""
+    quotas = []
+    for group in _cgroups():
+        limits = [_text(group / name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+        for pair in (_text(group / "cpu.max").split(), limits):
+            try:
+                quota, period = map(int, pair)
+            except ValueError:  # "max", or no such file
+                continue
+            if quota > 0 and period > 0:  # version 1 says -1 where there is no limit
+                quotas.append(math.ceil(quota / period))
+    return min(quotas, default=None)
+
+
+def _cgroups() -> Iterator[Path]:
+    """The groups that this process is in and those around them, which limit it as well.
+
+    In a container the root may be its own group, while the name is that of the host.
+    """
+    for line in _text(OWN_CGROUPS).splitlines() or ["0::/"]:
+        _, controllers, own = line.split(":", 2)
+        own = own.strip("/")
+        if not controllers:  # version 2
+            mounts = {""}
+        elif "cpu" in controllers.split(","):
+            mounts = {"cpu", controllers}
+        else:
+            continue
+        for mount in mounts:
+            root = CGROUPS / mount
+            yield from (root / own, *(root / parent for parent in Path(own).parents))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _pool_limit() -> int | None:
+    """What `threadpoolctl.threadpool_limits` has set, or None if that cannot be known.
+
+    It sets the threads of the OpenMP runtimes and of the BLAS libraries that are loaded. So there
+    is a limit for all where no runtime has more: one of them may have been set by itself.
+    """
+    helpers = sys.modules.get("sklearn.utils._openmp_helpers")
+    try:  # scikit-learn's own runtime, in a microsecond
+        if helpers is not None and helpers._openmp_parallelism_enabled():
+            return helpers._openmp_effective_n_threads(only_physical_cores=False)
+    except (AttributeError, TypeError):  # private names of another version
+        pass
+    if not hasattr(sys.modules.get("threadpoolctl"), "ThreadpoolController"):
+        return None  # then nobody can have set one
+    pools = _pools(len(sys.modules))
+    runtimes = [pool.num_threads for pool in pools if pool.user_api == "openmp"]
+    if runtimes:
+        return max(runtimes)
+    most = max((pool.num_threads for pool in pools), default=BLAS_MOST)
+    is_its_own = most >= BLAS_MOST or any(map(os.environ.get, BLAS_VARIABLES))
+    return None if is_its_own else most
+
+
+@lru_cache(maxsize=1)  # it takes milliseconds, and new libraries come with new modules
+def _pools(n_modules: int) -> list:
+    return sys.modules["threadpoolctl"].ThreadpoolController().lib_controllers
 
 
 def for_each(

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -9,14 +10,15 @@ import threading
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from cases import all_dtypes, assert_same, both_metrics, grid, points
 
 import fastknn
-from fastknn import Index, pairwise_distances
+from fastknn import Index, _threads, pairwise_distances
 from fastknn import _plan as room
-from fastknn._threads import for_each, thread_count
+from fastknn._threads import available_threads, for_each, thread_count
 from fastknn.reference import reference_knn
 
 JOBS = [1, 2, 3, 8]
@@ -132,13 +134,289 @@ def test_an_index_is_the_same_whoever_builds_it(dtype, metric):
 # --- threads themselves ----------------------------------------------------------------------
 
 
-def test_thread_counts():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    asked = [None, -1, -2, -1000, 1, 3, np.int64(2)]
-    assert [thread_count(n) for n in asked] == [cores, cores, max(1, cores - 1), 1, 1, 3, 2]
+@pytest.fixture
+def free(monkeypatch, tmp_path):
+    """Eight cores, and nothing that limits their use."""
+    for variable in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", *_threads.BLAS_VARIABLES):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(_threads, "_cores", lambda: 8)
+    monkeypatch.setattr(_threads, "_pool_limit", lambda: None)
+    monkeypatch.setattr(_threads, "CGROUPS", tmp_path)
+    monkeypatch.setattr(_threads, "OWN_CGROUPS", tmp_path / "own")
+    _threads._cgroup_quota.cache_clear()
+    yield tmp_path
+    _threads._cgroup_quota.cache_clear()
+
+
+def test_thread_counts(free):
+    asked = [None, -1, -2, -1000, 1, 3, 20, np.int64(2), np.int8(-3)]
+    assert [thread_count(n) for n in asked] == [8, 8, 7, 1, 1, 3, 20, 2, 6]
     for bad in (0, np.int64(0)):
         with pytest.raises(ValueError, match="n_jobs must not be 0"):
             thread_count(bad)
+
+
+def test_cores_are_those_of_the_affinity_mask():
+    if hasattr(os, "process_cpu_count"):
+        assert _threads._cores() == os.process_cpu_count()
+    elif hasattr(os, "sched_getaffinity"):
+        assert _threads._cores() == len(os.sched_getaffinity(0))
+    assert available_threads() <= joblib.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        ("1", 1),
+        ("3", 3),
+        (" 3 ", 3),
+        ("4,2", 4),
+        ("2, 1", 2),
+        ("8", 8),
+        ("64", 8),  # a limit, and no wish for more
+        ("", 8),
+        ("0", 8),
+        ("-1", 8),
+        ("two", 8),
+        (",2", 8),
+        ("1.5", 8),
+        ("\u0663", 8),
+    ],
+)
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
+def test_variables_that_limit(free, monkeypatch, variable, value, count):
+    monkeypatch.setenv(variable, value)
+    asked = [None, -1, -2, 5]
+    assert [thread_count(n) for n in asked] == [count, count, max(1, count - 1), 5]
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "count"),
+    [
+        ("0::/", {"cpu.max": "200000 100000"}, 2),
+        ("0::/", {"cpu.max": "150000 100000"}, 2),  # as joblib: a part of a core is one
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/", {"cpu.max": "max 100000"}, 8),
+        ("0::/", {"cpu.max": "1600000 100000"}, 8),
+        ("0::/", {}, 8),
+        ("0::/", {"cpu.max": "what is this"}, 8),
+        ("0::/", {"cpu.max": ""}, 8),
+        (None, {"cpu.max": "300000 100000"}, 3),
+        # A group below the root, and the groups around it.
+        ("0::/a.slice/b", {"a.slice/b/cpu.max": "300000 100000"}, 3),
+        ("0::/a.slice/b", {"a.slice/cpu.max": "300000 100000", "a.slice/b/cpu.max": "max 1"}, 3),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "200000 100000"}, 2),
+        ("0::/a/b", {"other/cpu.max": "100000 100000"}, 8),
+        # A container that sees its own group as the root, under the name that the host has.
+        ("0::/docker/1234", {"cpu.max": "200000 100000"}, 2),
+        ("0::/../../x", {"cpu.max": "200000 100000"}, 2),
+        # Version 1.
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "200000"}, 8),
+        (
+            "4:cpu,cpuacct:/x",
+            {
+                "cpu,cpuacct/x/cpu.cfs_quota_us": "300000",
+                "cpu,cpuacct/x/cpu.cfs_period_us": "100000",
+            },
+            3,
+        ),
+        (
+            "9:memory:/m\n4:cpuacct,cpu:/docker/12\n0::/",
+            {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        ("4:cpuset:/", {"cpuset/cpu.max": "100000 100000"}, 8),
+    ],
+)
+def test_processor_time_of_control_groups(free, own, files, count):
+    if own is not None:
+        (free / "own").write_text(own + "\n")
+    for name, text in files.items():
+        (free / name).parent.mkdir(parents=True, exist_ok=True)
+        (free / name).write_text(text)
+    assert [thread_count(n) for n in (None, -1, 5)] == [count, count, 5]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_number_of_jobs_of_a_block(free, backend):
+    with joblib.parallel_config(backend=backend, n_jobs=3):
+        assert [thread_count(n) for n in (None, -1, 5)] == [3, 8, 5]
+    with joblib.parallel_config(backend=backend, n_jobs=-2):
+        assert [thread_count(n) for n in (None, -1, 5)] == [7, 8, 5]
+    with joblib.parallel_config(backend=backend):
+        assert [thread_count(n) for n in (None, -1, 5)] == [8, 8, 5]
+    with joblib.parallel_config(n_jobs=1):
+        assert thread_count(None) == 1
+    assert thread_count(None) == 8
+
+
+def in_worker(*asked):
+    return [thread_count(n) for n in asked]
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        ("threading", [1, 8, 5]),  # the other threads have the other cores
+        ("sequential", [8, 8, 5]),
+    ],
+)
+def test_in_workers_that_are_threads(free, backend, expected):
+    jobs = joblib.Parallel(2, backend=backend)(
+        joblib.delayed(in_worker)(None, -1, 5) for _ in range(4)
+    )
+    assert jobs == [expected] * 4
+    assert thread_count(None) == 8
+
+
+WORKERS = """
+import joblib
+from fastknn._threads import thread_count
+
+def counts():
+    from fastknn._threads import thread_count
+    return [thread_count(n) for n in (None, -1, 5)]
+
+if __name__ == "__main__":
+    cores = joblib.cpu_count()
+    jobs = max(2, cores)
+    for backend, inner in (("loky", None), ("loky", 1), ("loky", cores), ("multiprocessing", None)):
+        options = {} if inner is None else {"inner_max_num_threads": inner}
+        with joblib.parallel_config(backend=backend, **options):
+            found = joblib.Parallel(jobs)(joblib.delayed(counts)() for _ in range(4))
+        share = cores if backend == "multiprocessing" else inner or 1
+        print(found == [[inner or 1, share, 5]] * 4, found)
+    print(thread_count(None) == cores)
+"""
+
+
+def run(code, **variables):
+    """Lines that some code prints in a fresh process without limits but these."""
+    limits = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", *_threads.BLAS_VARIABLES)
+    inherited = {name: value for name, value in os.environ.items() if name not in limits}
+    root = str(Path(fastknn.__file__).parents[1])
+    child = subprocess.run(
+        [sys.executable, *code],
+        env={**inherited, "PYTHONPATH": root, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert child.returncode == 0, child.stderr
+    return child.stdout.splitlines()
+
+
+def test_in_workers_that_are_processes(tmp_path):
+    (tmp_path / "workers.py").write_text(WORKERS)
+    lines = run([str(tmp_path / "workers.py")])
+    assert len(lines) == 5
+    for line in lines:
+        assert line.startswith("True"), lines
+
+
+POOLS = """
+import sys
+from fastknn import Index
+from fastknn._threads import available_threads
+assert not {"joblib", "threadpoolctl", "sklearn"} & set(sys.modules)
+free = available_threads()
+if "sklearn" in sys.argv:
+    from fastknn import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
+answers = [available_threads() == free]
+with threadpool_limits(1):
+    answers.append(available_threads() == 1)
+    with threadpool_limits(1, user_api="openmp"):
+        answers.append(available_threads() == 1)
+answers.append(available_threads() == free)
+if "sklearn" in sys.argv:  # whose loops are limited by "openmp" alone, as ours
+    with threadpool_limits(1, user_api="openmp"):
+        answers.append(available_threads() == 1)
+    with threadpool_limits(1, user_api="blas"):
+        answers.append(available_threads() == free)
+print(*answers)
+"""
+
+
+@pytest.mark.parametrize("loaded", ["alone", "sklearn"])
+@pytest.mark.parametrize("variables", [{}, {"OPENBLAS_NUM_THREADS": "2"}])
+def test_limits_of_threadpoolctl(loaded, variables):
+    if loaded == "alone" and variables:
+        pytest.skip("BLAS has a number of its own, and there is nothing else to ask")
+    pytest.importorskip("threadpoolctl")
+    (line,) = run(["-c", POOLS, loaded], **variables)
+    assert set(line.split()) == {"True"}
+
+
+@pytest.mark.parametrize("variables", [{"OPENBLAS_NUM_THREADS": "1"}, {"MKL_NUM_THREADS": "1"}])
+@pytest.mark.parametrize("loaded", ["threadpoolctl", "sklearn.neighbors"])
+def test_threads_of_blas_alone_are_no_limit(loaded, variables):
+    code = (
+        "import numpy, fastknn._threads as t; free = t.available_threads()\n"
+        f"import {loaded}; print(t.available_threads() == free)"
+    )
+    assert run(["-c", code], **variables) == ["True"]
+
+
+def test_limits_without_scikit_learns_private_names(free, monkeypatch):
+    """The limit is read from all runtimes, of which one may have been set by itself."""
+    monkeypatch.undo()
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    monkeypatch.setitem(sys.modules, "sklearn.utils._openmp_helpers", None)
+    with threadpoolctl.threadpool_limits(1):
+        assert _threads._pool_limit() == 1
+
+    class Pool:
+        def __init__(self, user_api, num_threads):
+            self.user_api, self.num_threads = user_api, num_threads
+
+    for variable in _threads.BLAS_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    for pools, limit in (
+        ([Pool("openmp", 1), Pool("openmp", 8), Pool("blas", 1)], 8),
+        ([Pool("openmp", 2), Pool("blas", 8)], 2),
+        ([Pool("blas", 2), Pool("blas", 1)], 2),
+        ([Pool("blas", 64)], None),
+        ([], None),
+    ):
+        monkeypatch.setattr(_threads, "_pools", lambda n_modules, pools=pools: pools)
+        assert _threads._pool_limit() == limit
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setattr(_threads, "_pools", lambda n_modules: [Pool("blas", 1)])
+    assert _threads._pool_limit() is None
+
+
+def test_the_limit_reaches_searches_votes_and_estimators(free, monkeypatch):
+    """Whoever takes `n_jobs` asks the one function, and for_each gets what it says."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    asked = []
+
+    def for_each(function, blocks, n_threads):
+        asked.append(n_threads)
+        _threads.for_each(function, blocks, n_threads)
+
+    for module in ("index", "searcher", "screens", "vote", "pairwise"):
+        monkeypatch.setattr(f"fastknn.{module}.for_each", for_each)
+    train = points(np.float32, 400, 20)
+    index = fastknn.Index(train, screen="rounded")
+    index.search(train, 3)
+    fastknn.pairwise_distances(train, train)
+    fastknn.knn(train, train, 3)
+    model = fastknn.KNeighborsClassifier().fit(train, np.arange(400) % 3)
+    model.predict_proba(train)
+    assert set(asked) == {3}
+    assert pickle.loads(pickle.dumps(index))._searcher.n_threads == 3
+    asked.clear()
+    with joblib.parallel_config(n_jobs=2):
+        model.predict(train)
+        index.search(train, 3)
+    assert set(asked) == {2}
+    asked.clear()
+    model.set_params(n_jobs=5).predict(train)
+    index.search(train, 3, n_jobs=5)
+    assert set(asked) == {5}
 
 
 def test_for_each_runs_as_many_at_once_as_asked():
