@@ -1,7 +1,12 @@
 """Arguments: what is accepted, what becomes of it, and the errors that name it."""
 
+import math
 import os
-from collections.abc import Callable, Sequence
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Number
 from pathlib import Path
 
@@ -20,9 +25,13 @@ METRICS = {
 }
 # Their one name each, in the order of the above.
 METRIC_NAMES = tuple(dict.fromkeys(METRICS.values()))
+# Rows that are looked at for their scale, and from where on bytes are not those of 0 and 1.
+LOOKED_AT, FAR_BEYOND_ONE = 64, 16
 # Values looked at in one go: bounds the memory that a check needs.
 CHECK_ELEMENTS = 1 << 20
 LARGEST_INTEGER = 2**53
+# Types of other libraries that float32 holds without loss.
+NARROW_FLOATS = re.compile("bfloat16|float8|float6|float4")
 
 
 def metric_name(metric: str, p: float = 2) -> str:
@@ -56,10 +65,7 @@ def as_flag(value: bool, name: str) -> bool:
 
 def as_indices(rows, name: str, n_rows: int) -> np.ndarray:
     """Return indices of training rows, one at least, as an ndarray (n,) of int64."""
-    try:
-        rows = np.asarray(rows)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a sequence of indices: {error}") from error
+    rows = as_ndarray(rows, name, "a sequence of indices")
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
         raise ValueError(f"{name} must be a sequence of indices, got {rows.dtype} {rows.shape}")
     if rows.min() < 0 or rows.max() >= n_rows:
@@ -127,10 +133,14 @@ def checked_matrix(
 
 
 def _shape_hint(shape: tuple[int, ...], name: str, width: int | None) -> str:
-    """How values of one dimension become a matrix of the width that is wanted."""
-    if len(shape) != 1 or shape == (0,):
+    """How values of one dimension, or of more than two, become a matrix of the wanted width."""
+    if 0 in shape or not shape:
         return ""
     single = f"use {name}.reshape(1, -1) for a single {'query' if name == 'queries' else 'row'}"
+    if len(shape) > 2:
+        if width in (None, math.prod(shape[1:])):
+            return f": use {name}.reshape(len({name}), -1), a row for each"
+        return f": {single}" if width == math.prod(shape) else ""
     column = f"{name}.reshape(-1, 1) for rows of a single column"
     if width is None:
         return f": {single}, {column}"
@@ -140,24 +150,113 @@ def _shape_hint(shape: tuple[int, ...], name: str, width: int | None) -> str:
 
 
 def _as_array(array, name: str) -> np.ndarray:
-    """Return any array-like as an ndarray, of whatever shape and type."""
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise ValueError(f"{name} must not have masked values")
-    if isinstance(array, np.ndarray):
-        return np.asarray(array)
+    """Return rows, or a table of them, as an ndarray of whatever shape and type."""
     if hasattr(array, "tocsr"):
         raise TypeError(f"{name} must be a dense array, got a sparse {type(array).__name__}")
     if _is_table(array):
         return _table_as_array(array, name)
-    try:
-        converted = np.asarray(array)
-    except (ValueError, TypeError, RuntimeError) as error:
-        # Rows of unequal length, or an array of some other library that will not be one of NumPy's.
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name} must be a matrix (rows, width): {error}") from error
-    if converted.dtype == object and converted.ndim == 2 and hasattr(array, "__array__"):
+    converted = as_ndarray(array, name, "a matrix (rows, width)")
+    foreign = hasattr(array, "__array__") and not isinstance(array, np.ndarray)
+    if foreign and converted.dtype == object and converted.ndim == 2:
         return array_of_columns(converted.T, name)
     return converted
+
+
+def as_ndarray(array, name: str, meaning: str) -> np.ndarray:
+    """Return any array-like as an ndarray, of whatever shape and type.
+
+    Parameters
+    ----------
+    array : array-like
+        Masked arrays without masked values, and whatever NumPy makes an array of.
+    name : str
+    meaning : str
+        What it must be, for the message.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Whatever NumPy or the array's own library raise, by the argument's name.
+    """
+    refuse_masked(array, name)
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    try:
+        return np.asarray(array)
+    except MemoryError:
+        raise
+    except Exception as error:  # rows of unequal length; of other libraries' arrays, anything
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        repair = _repair(array, name)
+        if repair:
+            message = f"which a {type(_first(array)).__name__} like this is not: pass {repair}"
+            raise kind(f"{name} must be {meaning} that NumPy can read, {message}") from error
+        raise kind(f"{name} must be {meaning}: {error}") from error
+
+
+def refuse_masked(array, name: str) -> None:
+    """Raise if an array, or one of a list of arrays, has masked values: NumPy drops the masks."""
+    parts = array if isinstance(array, list | tuple) else (array,)
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise ValueError(
+            f"{name} must not have masked values: leave them out, or fill them, as "
+            f"{'numpy.ma.' if parts is array else f'{name}.'}filled does"
+        )
+
+
+def as_readable(array, name: str):
+    """Return what scikit-learn may convert as it does: all else is converted here, or refused.
+
+    It uses masked values as if they were not, and does not name a tensor that it cannot read.
+    """
+    refuse_masked(array, name)
+    first = _first(array)
+    foreign = not isinstance(first, np.ndarray | np.generic) and hasattr(first, "__array__")
+    if not foreign or hasattr(array, "iloc") or hasattr(array, "tocsr") or _is_table(array):
+        return array
+    return as_ndarray(array, name, "an array")
+
+
+@contextmanager
+def hint_of_shape(X) -> Iterator[None]:
+    """Add to scikit-learn's error for X of more than two dimensions how it becomes a matrix."""
+    try:
+        yield
+    except ValueError as error:
+        shape = getattr(X, "shape", ())
+        if not isinstance(shape, tuple) or len(shape) < 3:
+            raise
+        words = str(error).rstrip(".")
+        raise ValueError(f"{words}{_shape_hint(shape, 'X', None)}") from error
+
+
+def _first(array):
+    return array[0] if isinstance(array, list | tuple) and array else array
+
+
+def _repair(array, name: str) -> str:
+    """What makes an array of some other library one that NumPy reads, by what it says of itself."""
+    if _first(array) is not array:
+        steps = _repair(_first(array), "")
+        return f"[row{steps} for row in {name}]" if steps else ""
+
+    def seen(attribute: str) -> str:
+        try:
+            return str(getattr(array, attribute, ""))
+        except Exception:
+            return ""
+
+    steps = [".detach()"] if seen("requires_grad") == "True" else []
+    if "sparse" in seen("layout") or "Sparse" in type(array).__name__:
+        steps.append(".to_dense()")
+    elsewhere = seen("device").lower()
+    if hasattr(array, "cpu") and elsewhere not in ("", "cpu"):
+        steps.append(".cpu()")
+    elif "cuda" in elsewhere and hasattr(array, "get"):
+        steps.append(".get()")
+    if NARROW_FLOATS.search(seen("dtype")):
+        steps.append(".float()" if hasattr(array, "float") else ".astype('float32')")
+    return name + "".join(steps) if steps else ""
 
 
 def native_type(dtype: np.dtype) -> np.dtype:
@@ -174,6 +273,7 @@ def native_type(dtype: np.dtype) -> np.dtype:
     raise TypeError(
         "must hold numbers (uint8, float32 or float64, or a type that converts to one "
         f"without loss), got dtype {dtype}"
+        + (": convert it by astype('float32')" if NARROW_FLOATS.search(dtype.name) else "")
     )
 
 
@@ -274,7 +374,7 @@ def _numbers(column: np.ndarray, name: str, place: int) -> np.ndarray:
     """A column of Python's objects in float64, where those are numbers or missing (NaN)."""
     values = []
     for row, value in enumerate(column.tolist()):
-        if value is None or type(value).__name__ == "NAType":  # pandas' NA
+        if value is None or _is_missing(value):
             value = np.nan
         elif not isinstance(value, Number | np.bool_) or isinstance(value, complex):
             raise TypeError(
@@ -296,22 +396,96 @@ def check_width(rows: np.ndarray, width: int, name: str = "queries") -> None:
 
 def as_labels(values, name: str, n_rows: int) -> np.ndarray:
     """Return labels as an array (n_rows,), if there is one for each row and none is missing."""
-    try:
-        labels = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{name} must be a sequence of labels: {error}") from error
+    labels = as_ndarray(values, name, "a sequence of labels")
     if labels.ndim > 1:
         raise ValueError(f"{name} must have one label a row, got shape {labels.shape}")
     if labels.shape != (n_rows,):
         raise ValueError(f"{name} must have a label for each of {n_rows} rows, got {labels.shape}")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError(f"{name} must not be NaN, found it at row {np.isnan(labels).argmax()}")
+    missing = _missing(labels)
+    if missing.any():
+        row = missing.argmax()
+        found = "NaN" if labels.dtype.kind in "fc" else labels[row]
+        raise ValueError(f"{name} must not be {found}, found it at row {row}")
     if labels.dtype == object:
         try:
             np.unique(labels)
         except TypeError as error:
             raise TypeError(f"{name} must be labels of one kind: {error}") from error
     return labels
+
+
+def _missing(labels: np.ndarray) -> np.ndarray:
+    """Where labels are NaN, or what pandas has in its place."""
+    if labels.dtype.kind in "fc":
+        return np.isnan(labels)
+    if labels.dtype.kind in "mM":
+        return np.isnat(labels)
+    if labels.dtype != object:
+        return np.zeros(len(labels), bool)
+    return np.array([_is_missing(label) for label in labels.tolist()], bool)
+
+
+def _is_missing(value) -> bool:
+    """Whether one value is NaN, or pandas' NA or NaT."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Number) and value != value
+
+
+def warn_of_scales(
+    queries: np.ndarray, train: np.ndarray, metric: str, name: str = "queries"
+) -> None:
+    """Warn where fractions up to one meet bytes of many values: mostly one side was not scaled.
+
+    Some rows of each are looked at, first one only, so that this costs nothing beside a search.
+
+    Parameters
+    ----------
+    queries : ndarray (n_queries, width)
+    train : ndarray (n_rows, width)
+    metric : str
+        Angles do not depend on the scale, nor correlations on the mean.
+    name : str
+        Of the queries.
+    """
+    are_floats = [rows.dtype.kind == "f" for rows in (queries, train)]
+    if are_floats[0] == are_floats[1] or metric == "correlation" or not len(queries):
+        return
+    fractions, whole = (queries, train) if are_floats[0] else (train, queries)
+    if not _within_one(fractions[:1]) or not _within_one(_some(fractions)):
+        return
+    some, largest = _some(fractions), int(_some(whole).max())
+    if largest < FAR_BEYOND_ONE or (some == np.rint(some)).all():
+        return  # few values, such as counts; or black pixels, zeros and ones
+    if are_floats[0] and not _within_one(queries):
+        return
+    low = int(np.floor(some.min()))
+    if metric == "cosine" and low == 0:
+        return
+    of_fractions, of_whole = (name, "train") if are_floats[0] else ("train", name)
+    warnings.warn(
+        f"{fractions.dtype} values from {low} to 1 in {of_fractions} meet {whole.dtype} values up "
+        f"to {largest} in {of_whole}: unless that is meant, bring both to one scale, as "
+        f"{of_whole} / {255 if largest > 16 else largest} does",
+        UserWarning,
+        stacklevel=_levels_up(),
+    )
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    return rows[:: -(-len(rows) // LOOKED_AT)]
+
+
+def _within_one(rows: np.ndarray) -> bool:
+    return bool(rows.min() >= -1 and rows.max() <= 1)
+
+
+def _levels_up() -> int:
+    """How far up, from the function that asks, the caller of this package is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastknn."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def as_path(path, name: str) -> Path:
@@ -333,6 +507,7 @@ def as_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     """Return ``out``, or a new matrix where it is None, checked to take distances."""
     if out is None:
         return np.empty(shape, dtype)
+    refuse_masked(out, "out")
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
     if out.shape != shape:

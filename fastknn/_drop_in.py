@@ -21,6 +21,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastknn._changes import RowsSample
+from fastknn._checks import as_readable, hint_of_shape
 from fastknn._keys import as_distances, check_found
 from fastknn._threads import thread_count
 from fastknn._words import own_names
@@ -94,7 +95,7 @@ class AdaptiveIndex:
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
         if SCREENS.index(screen) > SCREENS.index(index.screen):
             index = self.index = index.with_screen(screen, k=k, n_jobs=threads)
-        found = index.search_keys(X, k, n_jobs=threads, check_finite=False)
+        found = index.search_keys(X, k, n_jobs=threads, check_finite=False, name="X")
         check_found(found, "X")
         return as_distances(found, index.metric), found.rows
 
@@ -145,13 +146,14 @@ class FastNeighbors:
         return {"estimator_module": "sklearn.neighbors", "estimator_name": type(self).__name__}
 
     def _fit(self, X, y=None):
-        asked = self.algorithm
+        X, y, asked = as_readable(X, "X"), as_readable(y, "y"), self.algorithm
         # Whether fastknn searches depends on the rows too, which scikit-learn has to check first.
         undecided = self._may_be_fast() and not isinstance(X, FITTED)
         if undecided:
             self.algorithm = "brute"  # so that no tree is built for nothing
         try:
-            super()._fit(X, y)
+            with hint_of_shape(X):
+                super()._fit(X, y)
         finally:
             self.algorithm = asked
         vars(self).pop("_as_fitted", None)
@@ -296,9 +298,11 @@ class FastNeighbors:
         """
         check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        queries = self._queries(X, k)
-        if queries is None:  # scikit-learn answers, or says what is wrong
-            return super().kneighbors(X, n_neighbors, return_distance)
+        X = as_readable(X, "X")
+        with hint_of_shape(X):
+            queries = self._queries(X, k)
+            if queries is None:  # scikit-learn answers, or says what is wrong
+                return super().kneighbors(X, n_neighbors, return_distance)
         n_threads = self._n_threads()
         found = self._fast_index().search(searchable(queries), int(k) + (X is None), n_threads)
         if X is None:

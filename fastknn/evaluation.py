@@ -21,6 +21,7 @@ from fastknn._checks import (
     checked_matrix,
     metric_name,
     several,
+    warn_of_scales,
 )
 from fastknn._files import check_ending, written_whole
 from fastknn._keys import ABSENT, as_distances, equal_keys, merge, no_keys
@@ -308,6 +309,7 @@ def ground_truth(
     k = as_k(k, len(train))
     queries = as_queries(queries, train.shape[1])
     checked_matrix(train, "train")  # and not converted: rows on disk may be larger than memory
+    warn_of_scales(queries, train, metric)
     wanted = min(k + 1, len(train))  # one more, to see whether it ties
     best = no_keys(len(queries), wanted, metric, absent=True)
     with shown(progress, len(queries)) as advance:
@@ -322,6 +324,7 @@ def ground_truth(
                 n_jobs=n_jobs,
                 progress=Told(lambda n, share=share: advance(n * share)),
                 check_finite=False,
+                name=None,
             )
             found.rows[found.rows != ABSENT] += chunk.start
             merge(best, found)

@@ -25,6 +25,7 @@ from fastknn._checks import (
     check_progress,
     check_width,
     metric_name,
+    warn_of_scales,
 )
 from fastknn._core import cpu_level
 from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
@@ -407,6 +408,12 @@ class Index:
         KeyboardInterrupt
             On Ctrl-C, within half a second; no thread is left at work.
 
+        Warns
+        -----
+        UserWarning
+            Where fractions from 0 or -1 to 1 meet bytes of many values: mostly one of `queries`
+            and `train` was not divided by 255. What is found is the same.
+
         Examples
         --------
         >>> import numpy as np
@@ -430,6 +437,7 @@ class Index:
         n_jobs: int | None = None,
         progress=None,
         check_finite: bool = True,
+        name: str | None = "queries",
     ) -> Keys:
         """Find neighbors by key, as parts of a training set are searched: see `_keys.py`.
 
@@ -439,6 +447,8 @@ class Index:
             As for `search`.
         max_key : ndarray (n_queries,) of float64, optional
             The largest key wanted, per query; rows at it are found too.
+        name : str or None, default "queries"
+            Of the queries, for the warning that `search` gives; None where that was looked at.
 
         Returns
         -------
@@ -449,6 +459,8 @@ class Index:
         queries = as_queries(queries, self.width, as_flag(check_finite, "check_finite"))
         k = as_k(k, len(self))
         self._sample.check(self.train)
+        if name is not None:
+            warn_of_scales(queries, self.train, self.metric, name)
         searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
         if not len(queries):  # nothing to plan
             with shown(progress, 0):

@@ -23,8 +23,11 @@ from fastknn._checks import (
     as_count,
     as_labels,
     as_matrix,
+    as_ndarray,
+    as_readable,
     check_progress,
     checked_matrix,
+    hint_of_shape,
     metric_name,
     several,
 )
@@ -365,10 +368,7 @@ def _targets(y, n_rows: int, regression: bool) -> np.ndarray:
         y = as_labels(y, "y", n_rows)
         check_classification_targets(y)
         return y
-    try:
-        y = np.asarray(y)
-    except ValueError as error:
-        raise ValueError(f"y must be targets of equal length: {error}") from error
+    y = as_ndarray(y, "y", "targets of equal length")
     if y.ndim not in (1, 2) or len(y) != n_rows:
         raise ValueError(f"y must have a target for each of {n_rows} rows, got shape {y.shape}")
     columns = y.reshape(n_rows, -1)
@@ -378,7 +378,7 @@ def _targets(y, n_rows: int, regression: bool) -> np.ndarray:
 
 
 def _check_groups(groups, n_rows: int) -> None:
-    groups = np.asarray(groups)
+    groups = as_ndarray(groups, "groups", "an entry for each row")
     if groups.ndim == 0 or len(groups) != n_rows:
         raise ValueError(
             f"groups must have an entry for each of {n_rows} rows, got shape {groups.shape}"
@@ -460,9 +460,11 @@ class _BestNeighbors(BaseEstimator):
         -------
         self
         """
-        X, y = validate_data(
-            self, X, y, order="C", multi_output=self._regression, ensure_min_samples=2
-        )
+        X, y = as_readable(X, "X"), as_readable(y, "y")
+        with hint_of_shape(X):
+            X, y = validate_data(
+                self, X, y, order="C", multi_output=self._regression, ensure_min_samples=2
+            )
         self.cv_results_ = cross_validate_k(
             X,
             y,
@@ -512,7 +514,10 @@ class _BestNeighbors(BaseEstimator):
         ndarray of shape (n_queries,) or (n_queries, n_outputs)
         """
         check_is_fitted(self)
-        return self.best_estimator_.predict(validate_data(self, X, reset=False))
+        X = as_readable(X, "X")
+        with hint_of_shape(X):
+            X = validate_data(self, X, reset=False)
+        return self.best_estimator_.predict(X)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find neighbours under the chosen metric.
@@ -606,7 +611,9 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
         ndarray of shape (n_queries, n_classes)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = as_readable(X, "X")
+        with hint_of_shape(X):
+            X = validate_data(self, X, reset=False)
         return self.best_estimator_.predict_proba(X)
 
 

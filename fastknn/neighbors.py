@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from fastknn import _drop_in
+from fastknn._checks import as_ndarray, as_readable, hint_of_shape
 from fastknn._drop_in import FastNeighbors, LocalOutlierFactor, searchable, weights_of_neighbors
 from fastknn._words import own_names
 
@@ -35,7 +36,9 @@ class GrowingRows(FastNeighbors):
     def _append(self, X, y=None):
         """Add training rows, which get the next indices. All or nothing is changed."""
         self._check_appendable()
-        X = validate_data(self, X, reset=False, accept_sparse="csr", order="C")
+        X = as_readable(X, "X")
+        with hint_of_shape(X):
+            X = validate_data(self, X, reset=False, accept_sparse="csr", order="C")
         self._check_width(X)
         # Of an estimator that was fitted on a tree, the rows are a buffer.
         before = self._fit_X if issparse(self._fit_X) else np.asarray(self._fit_X)
@@ -417,7 +420,7 @@ def _with_weight(X, y, weight) -> tuple:
 
 def _like(targets: np.ndarray, y, n_rows: int) -> np.ndarray:
     """More targets, shaped and, where that does not change them, typed as those before."""
-    y = np.asarray(y)
+    y = as_ndarray(y, "y", "targets of equal length")
     if len(y) != n_rows:
         raise ValueError(f"y must be as long as X, got {len(y)} for {n_rows} rows")
     if y.reshape(n_rows, -1).shape[1] != targets.reshape(len(targets), -1).shape[1]:

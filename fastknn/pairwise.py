@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastknn import _core
-from fastknn._checks import as_out, checked_matrix, metric_name
+from fastknn._checks import as_out, checked_matrix, metric_name, warn_of_scales
 from fastknn._plan import Part, plan, steps_by_block
 from fastknn._rows import InBlocks, Rows
 from fastknn._threads import for_each, thread_count
@@ -70,6 +70,7 @@ def pairwise_distances(
     queries = checked_matrix(queries, "queries", width=train.shape[1], may_be_none=True)
     common = _common_type(queries, train)
     result_type = np.float32 if common == np.float32 else np.float64
+    warn_of_scales(queries, train, metric)
     out = as_out(out, (len(queries), len(train)), result_type)
     if not len(queries):
         return out

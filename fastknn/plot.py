@@ -18,6 +18,7 @@ from fastknn._checks import (
     as_labels,
     as_matrix,
     checked_matrix,
+    refuse_masked,
     several,
 )
 
@@ -223,6 +224,7 @@ def _scores(results) -> tuple[list[Mapping], dict[str, np.ndarray]]:
         is_split = str(name).startswith("split") and str(name).endswith("_test_score")
         if not is_split and name not in ("mean_test_score", "std_test_score"):
             continue
+        refuse_masked(values, f"results: {name!r}")
         try:
             array = np.asarray(values)
         except (ValueError, TypeError, RuntimeError) as error:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 
 from fastknn._arrays import open_array, opened
-from fastknn._checks import as_path
+from fastknn._checks import as_ndarray, as_path
 from fastknn._files import kind_of_file, written_whole
 
 __all__ = ["open_vectors", "write_ivecs"]
@@ -153,10 +153,7 @@ def write_ivecs(path: str | os.PathLike[str], rows) -> None:
     ...     write_ivecs(f"{folder}/two.ivecs", [[7, 8, 9], [4, 5, 6]])
     """
     path = as_path(path, "path")
-    try:
-        rows = np.asarray(rows)
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(f"rows must be a matrix of integers: {error}") from error
+    rows = as_ndarray(rows, "rows", "a matrix of integers")
     if rows.ndim != 2 or rows.dtype.kind not in "iu":
         raise ValueError(f"rows must be a matrix of integers, got {rows.dtype} {rows.shape}")
     if rows.size and (rows.max() > np.iinfo(np.int32).max or rows.min() < np.iinfo(np.int32).min):

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastknn._checks import as_ndarray
 from fastknn._threads import for_each, thread_count
 
 __all__ = ["distance_weights", "topk", "vote", "vote_proba"]
@@ -424,21 +425,9 @@ def _plain(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
 # --- Checks: each names the argument, and costs a pass over it at most ------------------------
 
 
-def _array(array: ArrayLike, name: str, meaning: str) -> NDArray[Any]:
-    """``array`` as an ndarray of whatever shape and type, without masked values."""
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise ValueError(f"{name} must not have masked values")
-    try:
-        return np.asarray(array)
-    except (ValueError, TypeError, RuntimeError) as error:
-        # Rows of unequal length, or an array of some other library that will not be one of NumPy's.
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name} must be {meaning}: {error}") from error
-
-
 def _matrix(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[Any]:
     """``array`` as a non-empty two-dimensional ndarray of one of the dtype ``kinds``."""
-    array = _array(array, name, "a two-dimensional array")
+    array = as_ndarray(array, name, "a two-dimensional array")
     if array.ndim != 2:
         raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
     if array.size == 0:
@@ -470,7 +459,7 @@ def _class_count(labels: NDArray[np.integer], n_classes: int | None) -> int:
 
 
 def _neighbor_counts(ks: Sequence[int], k: int) -> NDArray[np.integer]:
-    counts = _array(ks, "ks", "a sequence of integers")
+    counts = as_ndarray(ks, "ks", "a sequence of integers")
     if counts.ndim != 1:
         raise TypeError(f"ks must be a sequence of integers, got {ks!r}")
     if counts.size == 0:

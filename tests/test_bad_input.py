@@ -37,7 +37,8 @@ BAD_MATRICES = {
     "no shape": (ValueError, r"must have shape \(n_\w+, (3|width)\), got \(0,\)$", []),
     "rank 3": (
         ValueError,
-        r"must have shape \(n_\w+, (3|width)\), got \(2, 3, 1\)$",
+        r"must have shape \(n_\w+, (3|width)\), got \(2, 3, 1\): "
+        r"use (\w+)\.reshape\(len\(\2\), -1\), a row for each$",
         np.zeros((2, 3, 1)),
     ),
     "ragged": (ValueError, "must ", [[1.0, 2.0, 3.0], [1.0]]),

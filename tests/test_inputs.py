@@ -1,6 +1,7 @@
 """Tables in place of arrays, and queries of unusual shapes, in all functions that take rows."""
 
 import datetime
+import re
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,9 @@ from scipy import sparse
 import fastknn
 from fastknn import (
     Index,
+    KNeighborsClassifier,
+    KNeighborsClassifierCV,
+    KNeighborsRegressor,
     NearestNeighbors,
     cross_validate_k,
     ground_truth,
@@ -24,6 +28,7 @@ from fastknn import (
     probe,
 )
 from fastknn._checks import as_matrix
+from fastknn.vectors import write_ivecs
 
 METRICS = ("l1", "l2", "cosine")
 ROWS = np.random.default_rng(0).integers(0, 9, (30, 3))
@@ -256,6 +261,186 @@ def test_arrays_of_other_libraries():
     assert len(Index(np.ma.masked_equal(ROWS, 99))) == 30
 
 
+LABELS = np.arange(30) % 3
+
+# Every argument that takes an array: of rows, of a number for each row, and of votes.
+MATRICES = [
+    ("train", Index),
+    ("train", lambda array: knn(ROWS, array, 1)),
+    ("train", lambda array: pairwise_distances(ROWS, array)),
+    ("train", lambda array: ground_truth(array, ROWS, 1)),
+    ("train", lambda array: ground_truth(ROWS, ROWS, 1).save("truth.npy", train=array)),
+    ("queries", lambda array: Index(ROWS).search(array, 1)),
+    ("queries", lambda array: knn(array, ROWS, 1)),
+    ("queries", lambda array: pairwise_distances(array, ROWS)),
+    ("queries", lambda array: ground_truth(ROWS, array, 1)),
+    ("rows", lambda array: Index(ROWS).append(array)),
+    ("X", lambda array: knn_graph(array, 1)),
+    ("X", lambda array: cross_validate_k(array, LABELS, [1])),
+    ("train_features", lambda array: probe(array, LABELS, ROWS, LABELS)),
+    ("test_features", lambda array: probe(ROWS, LABELS, array, LABELS)),
+    ("X", NearestNeighbors().fit),
+    ("X", lambda array: NearestNeighbors(algorithm="kd_tree").fit(array)),
+    ("X", lambda array: NearestNeighbors().fit(ROWS).kneighbors(array)),
+    ("X", lambda array: NearestNeighbors(algorithm="brute").fit(ROWS).kneighbors(array)),
+    ("X", lambda array: NearestNeighbors().fit(ROWS).append(array)),
+    ("X", lambda array: KNeighborsClassifier().fit(array, LABELS)),
+    ("X", lambda array: KNeighborsClassifier().fit(ROWS, LABELS).predict(array)),
+    ("X", lambda array: KNeighborsClassifierCV(ks=[1]).fit(array, LABELS)),
+    ("X", lambda array: KNeighborsClassifierCV(ks=[1]).fit(ROWS, LABELS).predict(array)),
+    ("X", lambda array: KNeighborsClassifierCV(ks=[1]).fit(ROWS, LABELS).predict_proba(array)),
+]
+VECTORS = [
+    ("rows", Index(ROWS).subset),
+    ("y", lambda array: cross_validate_k(ROWS, array, [1])),
+    ("y", lambda array: cross_validate_k(ROWS, array, [1], regression=True)),
+    ("y", lambda array: KNeighborsClassifier().fit(ROWS, array)),
+    ("y", lambda array: KNeighborsRegressor().fit(ROWS, array)),
+    ("y", lambda array: KNeighborsClassifierCV(ks=[1]).fit(ROWS, array)),
+    ("groups", lambda array: cross_validate_k(ROWS, LABELS, [1], groups=array)),
+    ("train_labels", lambda array: probe(ROWS, array, ROWS, LABELS)),
+    ("test_labels", lambda array: probe(ROWS, LABELS, ROWS, array)),
+]
+VOTES = [
+    ("neighbor_labels", fastknn.vote.vote),
+    ("weights", lambda array: fastknn.vote.vote(ROWS, weights=array)),
+    ("distances", lambda array: fastknn.vote.topk(array, 1)),
+    ("distances", fastknn.vote.distance_weights),
+    ("rows", lambda array: write_ivecs("rows.ivecs", array)),
+]
+ARGUMENTS = [
+    *((name, call, ROWS) for name, call in MATRICES),
+    *((name, call, LABELS) for name, call in VECTORS),
+    *((name, call, ROWS) for name, call in VOTES),
+]
+
+
+@pytest.mark.parametrize(("name", "call", "values"), ARGUMENTS)
+def test_masked_values_are_refused(name, call, values, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(np.ma.masked_equal(values, 99))  # nothing is masked
+    masked = np.ma.masked_array(values, np.zeros(values.shape, bool))
+    masked[0] = np.ma.masked
+    with pytest.raises(
+        ValueError, match=rf"^{name} must not have masked values: .* {name}\.filled does"
+    ):
+        call(masked)
+    if values.ndim == 2:
+        with pytest.raises(ValueError, match=f"^{name} must not have masked values: .*ma.filled"):
+            call(list(masked))
+
+
+class Tensor:
+    """Of a library that says no to NumPy in its own words."""
+
+    def __init__(self, error, array=None, **attributes):
+        self._error, self._array = error, array
+        vars(self).update(attributes)
+
+    def __array__(self, dtype=None, copy=None):
+        raise self._error
+
+    def __len__(self):
+        return 30
+
+    def cpu(self):
+        raise NotImplementedError
+
+
+class Narrow(Tensor):
+    def float(self):
+        raise NotImplementedError
+
+
+class OnCard(Tensor):
+    cpu = property()
+
+    def get(self):
+        raise NotImplementedError
+
+
+TENSORS = {
+    # the array, the error, what the message says
+    "gradient": (
+        Tensor(RuntimeError("Can't call numpy()"), requires_grad=True, device="cpu"),
+        ValueError,
+        r"{0}\.detach\(\)$",
+    ),
+    "bfloat16": (
+        Narrow(TypeError("unsupported ScalarType"), dtype="torch.bfloat16", device="cpu"),
+        TypeError,
+        r"{0}\.float\(\)$",
+    ),
+    "all at once": (
+        Narrow(
+            TypeError("no"),
+            requires_grad=True,
+            dtype="torch.float8_e4m3fn",
+            device="cuda:0",
+            layout="torch.sparse_coo",
+        ),
+        TypeError,
+        r"{0}\.detach\(\)\.to_dense\(\)\.cpu\(\)\.float\(\)$",
+    ),
+    "sparse": (Tensor(TypeError("no"), layout="torch.sparse_csr"), TypeError, r"to_dense\(\)$"),
+    "cupy": (OnCard(TypeError("no"), device="<CUDA Device 0>"), TypeError, r"{0}\.get\(\)$"),
+    "narrow": (
+        Tensor(TypeError("no"), dtype="bfloat16", device="cpu"),
+        TypeError,
+        r"{0}\.astype\('float32'\)$",
+    ),
+    "graph": (Tensor(NotImplementedError("symbolic tensor")), ValueError, "symbolic tensor$"),
+    "closed file": (Tensor(OSError("closed")), ValueError, "closed$"),
+    "assertion": (Tensor(AssertionError("shape")), ValueError, "shape$"),
+}
+
+
+@pytest.mark.parametrize(("tensor", "error", "match"), TENSORS.values(), ids=TENSORS)
+@pytest.mark.parametrize(("name", "call", "values"), ARGUMENTS)
+def test_tensors_that_numpy_cannot_read(name, call, values, tensor, error, match, tmp_path):
+    match = match.format(name)
+    with pytest.raises(error, match=rf"^{name} must be .*{match}") as caught:
+        call(tensor)
+    assert caught.value.__cause__ is tensor._error
+
+
+def test_rows_that_are_tensors():
+    tensor = Tensor(RuntimeError("no"), requires_grad=True)
+    for name, call in (("train", Index), ("X", NearestNeighbors().fit)):
+        with pytest.raises(
+            ValueError, match=rf"^{name} .*pass \[row\.detach\(\) for row in {name}"
+        ):
+            call([tensor, tensor])
+
+
+def test_memory_that_is_short_is_said_as_such():
+    with pytest.raises(MemoryError):
+        Index(Tensor(MemoryError()))
+
+
+MISSING = {
+    "Int64": ("NA|NaN", "Int64", [1, None, 2, 1]),
+    "Float64": ("NA|NaN", "Float64", [1.5, None, 2, 1]),
+    "boolean": ("NA|NaN", "boolean", [True, None, False, True]),
+    "string": ("NA|nan", "string", ["a", None, "b", "a"]),
+    "category": ("nan|NaN", "category", ["a", None, "b", "a"]),
+    "dates": ("NaT", "datetime64[ns]", ["2020-01-01", None, "2020-01-02", "2020-01-01"]),
+    "objects": ("nan", object, [1, float("nan"), 2, 1]),
+    "float64": ("NaN", "float64", [1, None, 2, 1]),
+}
+
+
+@pytest.mark.parametrize(("word", "dtype", "values"), MISSING.values(), ids=MISSING)
+def test_labels_that_are_missing(word, dtype, values):
+    labels = pytest.importorskip("pandas").Series(values, dtype=dtype)
+    with pytest.raises(
+        ValueError, match=f"^train_labels must not be <?({word})>?, found it at row 1"
+    ):
+        probe(ROWS[:4], labels, ROWS[:4], [0, 1, 0, 1])
+    with pytest.raises(ValueError, match=f"^y must not be <?({word})>?, found it at row 1"):
+        cross_validate_k(ROWS[:4], labels, [1], cv=2)
+
+
 def test_what_arrays_and_tables_import():
     code = (
         "import sys, numpy as np\nfrom fastknn import Index, knn\n"
@@ -270,6 +455,100 @@ def test_what_arrays_and_tables_import():
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+# --- Scales that do not fit -------------------------------------------------------------------
+
+BYTES = np.random.default_rng(0).integers(0, 256, (200, 12)).astype(np.uint8)
+FRACTIONS = np.random.default_rng(1).random((20, 12))
+MEETINGS = [
+    ("queries", lambda queries, train: knn(queries, train, 2)),
+    ("queries", lambda queries, train: Index(train, "l1").search(queries, 2)),
+    ("queries", lambda queries, train: pairwise_distances(queries, train)),
+    ("queries", lambda queries, train: ground_truth(train, queries, 2)),
+    (
+        "X",
+        lambda queries, train: NearestNeighbors(algorithm="brute").fit(train).kneighbors(queries),
+    ),
+    (
+        "X",
+        lambda queries, train: (
+            KNeighborsClassifier().fit(train, np.arange(len(train)) % 2).predict(queries)
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "search"), MEETINGS)
+def test_fractions_that_meet_bytes(name, search, monkeypatch):
+    monkeypatch.setattr("fastknn.evaluation.CHUNK_BYTES", 100)  # once, and not for each part
+    for fractions, low in ((FRACTIONS, 0), (FRACTIONS.astype("f4"), 0), (FRACTIONS * 2 - 1, -1)):
+        for queries, train in ((fractions, BYTES), (BYTES, fractions)):
+            first, second = (name, "train") if queries is fractions else ("train", name)
+            with pytest.warns(UserWarning, match="values up to") as caught:
+                search(queries, train)
+            (warning,) = caught
+            assert warning.filename == __file__
+            assert re.match(
+                rf"{fractions.dtype} values from {low} to 1 in {first} meet uint8 values up to "
+                rf"25\d in {second}: .* {second} / 255",
+                str(warning.message),
+            )
+    with pytest.warns(UserWarning, match="uint8 values up to 16 in train: .* train / 16 does"):
+        search(FRACTIONS, BYTES // 16 + 1)
+
+
+@pytest.mark.parametrize(("name", "search"), MEETINGS)
+def test_scales_that_fit(name, search):
+    late = np.vstack([FRACTIONS] * 10)
+    late[-2] = 200
+    for queries, train in (
+        (FRACTIONS, BYTES // 255),  # few values: counts, or black and white
+        (FRACTIONS, BYTES % 5),
+        (FRACTIONS, BYTES * 0),
+        (FRACTIONS * 255, BYTES),
+        (FRACTIONS[:1] * 255, BYTES),
+        (FRACTIONS.round(), BYTES),  # dark pixels
+        (FRACTIONS * 0, BYTES),
+        (late, BYTES),  # where a few of many were looked at first
+        (FRACTIONS, BYTES / 255),
+        (BYTES, BYTES),
+        (BYTES[:3], BYTES.astype(np.float32)),
+        (BYTES, FRACTIONS * 255),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            search(queries, train)
+
+
+def test_angles_do_not_depend_on_the_scale():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for metric in ("cosine", "correlation"):
+            knn(FRACTIONS, BYTES, 2, metric)
+        knn(FRACTIONS * 2 - 1, BYTES, 2, "correlation")
+    with pytest.warns(UserWarning, match="values from -1 to 1 in queries"):
+        knn(FRACTIONS * 2 - 1, BYTES, 2, "cosine")
+
+
+# --- Images as rows ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "call"), MATRICES)
+def test_images_get_the_hint_to_flatten(name, call):
+    """A whole set of them; scikit-learn's own message of estimators gets it, too."""
+    images = np.zeros((30, 3, 1, 1), np.uint8)
+    with pytest.raises(ValueError) as caught:
+        call(images)
+    assert str(caught.value).endswith(f": use {name}.reshape(len({name}), -1), a row for each")
+
+
+def test_single_images_get_the_hint_of_single_queries():
+    with pytest.raises(ValueError, match=r": use queries\.reshape\(1, -1\) for a single query$"):
+        knn(np.zeros((3, 1, 1)), ROWS, 1)
+    for shape in ((2, 2, 2), (0, 3, 1)):  # which no reshape makes rows of this width
+        with pytest.raises(ValueError, match=r"^queries must have shape .*\)$"):
+            knn(np.zeros(shape), ROWS, 1)
 
 
 # --- Queries of unusual shapes ----------------------------------------------------------------
