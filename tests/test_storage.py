@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 
 from fastknn import Index, load_index, screens, searcher
 from fastknn.reference import reference_knn
+from fastknn.storage import VERSION
 
 METRICS = ["l1", "l2"]
 SCREENS = ["direct", "rounded", "projected"]
@@ -129,8 +130,9 @@ def describe(folder, description):
 
 
 def test_a_later_version_is_refused(saved):
-    describe(saved, {**described(saved), "version": 4})
-    with pytest.raises(ValueError, match=r"expected fastknn index version 3, found .* version 4"):
+    describe(saved, {**described(saved), "version": VERSION + 1})
+    expected = rf"expected fastknn index version {VERSION}, found .* version {VERSION + 1}"
+    with pytest.raises(ValueError, match=expected):
         load_index(saved)
 
 
