@@ -443,7 +443,7 @@ class LocalOutlierFactor(FastNeighbors, _theirs.LocalOutlierFactor):
     novelty : bool, default False
         Whether new data will be judged, rather than the fitted rows.
     n_jobs : int or None, default None
-        Threads; None and -1 mean every core.
+        Threads; None and -1 mean all that this process may use.
 
     Raises
     ------

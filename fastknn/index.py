@@ -71,7 +71,9 @@ class Index:
         Neighbours that searches will mostly want: what "auto" takes is the quickest for so many.
         Any number may be searched for.
     n_jobs : int or None, default None
-        Threads used to build the index; None means every core.
+        Threads used to build the index: a positive number means itself; None and -1 mean all
+        that this process may use, which containers, OMP_NUM_THREADS, threadpoolctl and joblib
+        may limit (see ``docs/threads.md``).
     check_finite : bool, default True
         False spares a pass over floats that are known to be neither NaN nor infinite; if some
         are, what is found is undefined.
@@ -382,7 +384,7 @@ class Index:
         k : int
             Neighbours to find, from 1 to the number of training rows.
         n_jobs : int or None, default None
-            Threads; None and -1 mean every core this process may use.
+            Threads; None and -1 mean all that this process may use, as for the constructor.
         progress : bool or object with an ``update(n)`` method, default None
             True shows a tqdm bar; an object is told of every (perhaps fractional) number of
             queries done.

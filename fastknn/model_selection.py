@@ -37,6 +37,7 @@ from fastknn._words import own_names
 from fastknn.graph import index_for, without_self
 from fastknn.index import Index
 from fastknn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from fastknn.onnx import register_when_imported
 from fastknn.vote import distance_weights, vote, vote_proba
 
 __all__ = ["KNeighborsClassifierCV", "KNeighborsRegressorCV", "cross_validate_k"]
@@ -655,3 +656,6 @@ class KNeighborsRegressorCV(RegressorMixin, _BestNeighbors):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+register_when_imported()

@@ -20,6 +20,7 @@ from fastknn import _drop_in
 from fastknn._checks import as_ndarray, as_readable, hint_of_shape
 from fastknn._drop_in import FastNeighbors, LocalOutlierFactor, searchable, weights_of_neighbors
 from fastknn._words import own_names
+from fastknn.onnx import register_when_imported
 
 __all__ = [
     "KNeighborsClassifier",
@@ -226,8 +227,8 @@ class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
     metric_params : dict or None, default None
         Further arguments of a metric; with any, scikit-learn searches.
     n_jobs : int or None, default None
-        Threads. None and -1 mean every core, where scikit-learn takes None for one job (but
-        uses every core too for most searches).
+        Threads. None and -1 mean all that this process may use (see `fastknn.Index`), where
+        scikit-learn takes None for one job (but uses every core too for most searches).
 
     Attributes
     ----------
@@ -258,6 +259,9 @@ class KNeighborsClassifier(WeighedTargets, _drop_in.KNeighborsClassifier):
     Training rows in an array that scikit-learn does not copy should not be changed after `fit`.
     Each search looks at some 64 of them: where they have changed, all are indexed anew and the
     answer is for the rows as they are now; a change of a few other rows may go unnoticed.
+
+    Pickles hold what was fitted, and not the index, which depends on the queries that came.
+    `joblib.hash` is the same before and after any search.
 
     Examples
     --------
@@ -300,7 +304,7 @@ class KNeighborsRegressor(WeighedTargets, _drop_in.KNeighborsRegressor):
     metric : str or callable, default "minkowski"
     metric_params : dict or None, default None
     n_jobs : int or None, default None
-        Threads; None and -1 mean every core.
+        Threads; None and -1 mean all that this process may use.
 
     Raises
     ------
@@ -355,7 +359,7 @@ class NearestNeighbors(AppendableRows, _drop_in.NearestNeighbors):
     p : float, default 2
     metric_params : dict or None, default None
     n_jobs : int or None, default None
-        Threads; None and -1 mean every core.
+        Threads; None and -1 mean all that this process may use.
 
     Raises
     ------
@@ -391,7 +395,7 @@ class KNeighborsTransformer(AppendableRows, _drop_in.KNeighborsTransformer):
     p : float, default 2
     metric_params : dict or None, default None
     n_jobs : int or None, default None
-        Threads; None and -1 mean every core.
+        Threads; None and -1 mean all that this process may use.
 
     Raises
     ------
@@ -437,3 +441,6 @@ def _as_exactly(X: np.ndarray, dtype: np.dtype) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         converted = X.astype(dtype)
     return X if (converted != X).sum() else converted
+
+
+register_when_imported()
