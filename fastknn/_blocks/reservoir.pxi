@@ -11,9 +11,9 @@
 
 cdef enum:
     # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on AVX2
-    # (benchmarks/test_many_neighbors.py): it costs as much as a heap for k of about 100 where refines
-    # cost nothing (bytes), 250 for rows of 16 float32 and 350 for rows of 128, of which a looser
-    # bound refines a quarter more; half of it and four fifths at 1,000, a quarter and a half at 10,000.
+    # (benchmarks/test_many_neighbors.py), in processor time: it costs as much as a heap for k of
+    # about 100 for bytes, which are not refined, and for k of 250 to 400 for float32, of which its
+    # looser bound refines a seventh more; at 10,000 a quarter (bytes) to a half (128 float32).
     RESERVOIR_K = 256
     RADIX = 256
 
@@ -57,8 +57,8 @@ cdef extern from *:
 cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nogil:
     """Entries per query: half of k more than k, for fewer drops; one more than all rows at most.
 
-    Twice k would let a tenth more rows be refined before the bound comes down; with a tenth more than
-    k, more time would go into dropping than into all else.
+    From n rows in random order, c k entries keep k (c + (c - 1) log(n / (c k)) / log(c)) rows: with
+    c = 2 a tenth more than with 1.5. Dropping passes about c / (c - 1) entries for each row kept.
     """
     return min(k + k // 2, n_rows) + 1
 
