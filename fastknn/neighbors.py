@@ -128,8 +128,8 @@ class WeighedTargets(GrowingRows):
         weight = fit_params.pop("sample_weight", None)
         if fit_params:
             raise TypeError(
-                f"{type(self).__name__}.fit() got an unexpected keyword argument "
-                f"{next(iter(fit_params))!r}: it takes X, y and sample_weight"
+                f"{type(self).__name__}.fit() takes X, y and sample_weight; "
+                f"got {', '.join(fit_params)}"
             )
         if weight is not None:
             if not np.any(weight):
