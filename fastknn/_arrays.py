@@ -8,6 +8,7 @@ size: it is compared with the bytes that are there before memory is taken for it
 import io
 import math
 import os
+import stat
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -199,15 +200,17 @@ class Archive:
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A regular file, open for reading: FileNotFoundError and ValueError are all it raises."""
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError(
-                f"{path}: expected a file, found " + ("a folder" if path.is_dir() else "a device")
-            )
-        stream = path.open("rb")
+        mode = path.stat().st_mode
+        stream = path.open("rb") if stat.S_ISREG(mode) else None
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(f"{path}: no such file") from error
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a name that no file can have
+        raise ValueError(f"{str(path)!r}: cannot be read: {error}") from error
+    if stream is None:
+        found = "a folder" if stat.S_ISDIR(mode) else "a device"
+        raise ValueError(f"{path}: expected a file, found {found}")
     with stream:
         yield stream
 

@@ -214,20 +214,23 @@ def as_readable(array, name: str):
     foreign = not isinstance(first, np.ndarray | np.generic) and hasattr(first, "__array__")
     if not foreign or hasattr(array, "iloc") or hasattr(array, "tocsr") or _is_table(array):
         return array
-    return as_ndarray(array, name, "an array")
+    converted = as_ndarray(array, name, "an array")
+    return array if converted.dtype == object else converted  # it may have words for those
 
 
 @contextmanager
 def hint_of_shape(X) -> Iterator[None]:
-    """Add to scikit-learn's error for X of more than two dimensions how it becomes a matrix."""
+    """Note at scikit-learn's error for X of more than two dimensions how it becomes a matrix.
+
+    The traceback shows the note; the message stays scikit-learn's.
+    """
     try:
         yield
     except ValueError as error:
         shape = getattr(X, "shape", ())
-        if not isinstance(shape, tuple) or len(shape) < 3:
-            raise
-        words = str(error).rstrip(".")
-        raise ValueError(f"{words}{_shape_hint(shape, 'X', None)}") from error
+        if isinstance(shape, tuple) and len(shape) > 2:
+            error.add_note(_shape_hint(shape, "X", None).removeprefix(": "))
+        raise
 
 
 def _first(array):
@@ -477,7 +480,7 @@ def _some(rows: np.ndarray) -> np.ndarray:
 
 
 def _within_one(rows: np.ndarray) -> bool:
-    return bool(rows.min() >= -1 and rows.max() <= 1)
+    return bool(rows.max() <= 1 and rows.min() >= -1)
 
 
 def _levels_up() -> int:

@@ -1,5 +1,6 @@
 """Files: results are written whole or not at all; and what a file is, where it is not the one."""
 
+import codecs
 import os
 import secrets
 import shutil
@@ -56,8 +57,8 @@ def kind_of_file(head: bytes) -> str:
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "a web page"
     try:
-        # A character may be cut at the end of what was read.
-        text = head[: max(1, len(head) - 3)].decode() if len(head) > 100 else head.decode()
+        # What was read may end amid a character.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError:
         text = "\0"
     if all(letter.isprintable() or letter in "\t\r\n\f" for letter in text):

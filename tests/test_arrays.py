@@ -176,6 +176,10 @@ def test_what_is_no_file(tmp_path):
             read(tmp_path)
         with pytest.raises(ValueError, match="expected a file, found a device"):
             read(tmp_path / "pipe")
+        with pytest.raises(ValueError, match="cannot be read"):
+            read(tmp_path / "a\0.npy")
+        with pytest.raises(ValueError, match=r"aaa\.npy: cannot be read: File name too long"):
+            read(tmp_path / f"{'a' * 300}.npy")
         (tmp_path / "file").touch()
         with pytest.raises(FileNotFoundError, match="no such file"):
             read(tmp_path / "file" / "a.npy")

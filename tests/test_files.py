@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from fastknn._files import check_writable, written_whole
+from fastknn._files import check_writable, kind_of_file, written_whole
 
 
 def test_a_new_file(tmp_path):
@@ -67,3 +67,24 @@ def test_what_cannot_be_written(tmp_path):
         check_writable(tmp_path / "none" / "new.txt", "--output")
     with pytest.raises(ValueError, match="--plot: cannot write"):
         check_writable(tmp_path, "--plot")
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"", "an empty file"),
+        (b" \n\n", "a file of blanks"),
+        ("größer,ü".encode()[:-1], "text that begins with 'größer,'"),
+        ("größer,ü".encode("latin1"), "bytes of another kind, the first of them 0x6772f6df"),
+        (b"\xef\xbb\xbfa,b\r\n1,2\r\n", "text that begins with 'a,b'"),
+        (b"x" * 500, f"text that begins with '{'x' * 40}'"),
+        (b"\n <HTML><body>", "a web page"),
+        (b"\x80\x04\x95", "a pickle"),
+        (b"\x80\x09", "bytes of another kind, the first of them 0x8009"),
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file (.mat)"),
+        (b"name" + bytes(253) + b"ustar\x0000", "a tar archive"),
+        (b"\0", "a file of zeros"),
+    ],
+)
+def test_kinds_of_files(head, kind):
+    assert kind_of_file(head) == kind

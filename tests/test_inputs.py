@@ -536,11 +536,13 @@ def test_angles_do_not_depend_on_the_scale():
 
 @pytest.mark.parametrize(("name", "call"), MATRICES)
 def test_images_get_the_hint_to_flatten(name, call):
-    """A whole set of them; scikit-learn's own message of estimators gets it, too."""
+    """A whole set of them; at the error of estimators, which is scikit-learn's, it is a note."""
     images = np.zeros((30, 3, 1, 1), np.uint8)
     with pytest.raises(ValueError) as caught:
         call(images)
-    assert str(caught.value).endswith(f": use {name}.reshape(len({name}), -1), a row for each")
+    hint = f"use {name}.reshape(len({name}), -1), a row for each"
+    notes = getattr(caught.value, "__notes__", [])
+    assert str(caught.value).endswith(f": {hint}") or notes == [hint]
 
 
 def test_single_images_get_the_hint_of_single_queries():
