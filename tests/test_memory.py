@@ -40,7 +40,7 @@ BECOME = {
     "int32": np.float64,
     "int64": np.float64,
 }
-N_ROWS, WIDTH = 2048, 64
+N_ROWS, WIDTH = 4096, 64
 
 
 def rows(dtype, n=N_ROWS, width=WIDTH, seed=0):
@@ -213,8 +213,10 @@ def test_an_index_of_signed_bytes_takes_more_and_parts():
 
 
 def test_how_far_a_query_is_off_counts_in_every_stage():
-    train = rows("float32", 600)
-    cascade, _ = searcher.choose_screen(train, "l2", "projected", 1, 10)
+    train = rows("float32", 600, 160)
+    cascade = next(
+        one for one in screens.candidates(train, "l2", "projected") if len(one.scales) > 1
+    )
     index = Searcher(train, "l2", cascade, 1)
     plain, moved = (
         cascade.code(train[:5], train.dtype, "l2", index.codes, off) for off in (None, np.ones(5))
@@ -333,11 +335,10 @@ def test_copies_of_maps_give_useless_screens_up(kind, metric, mapped):
 
 def test_changes_of_copies_of_maps_are_noticed(mapped):
     """Rows of a file that is mapped read-only cannot change; those of a copy can."""
-    train = mapped().copy()
+    owner = mapped().copy()
+    train = owner.view()
     train.flags.writeable = False
     index = Index(train)
-    train = train.view(np.ndarray)
-    train.flags.writeable = True
-    train *= 2
+    owner *= 2
     with pytest.raises(ValueError, match="train has changed"):
         index.search(train[:1], 1)

@@ -326,7 +326,9 @@ def test_many_queries_of_another_type():
 def test_native_types_are_not_copied(tmp_path):
     np.save(tmp_path / "train.npy", points(np.float32, 20, 8))
     mapped = np.load(tmp_path / "train.npy", mmap_mode="r")
-    for train in (*(points(dtype, 20, 8) for dtype in DTYPES), points(np.uint8, 20, 8)[::-2, 1:5]):
+    images = points(np.uint8, 20, 8)
+    several = [points(dtype, 20, 8) for dtype in DTYPES]
+    for train in (*several, images.view(np.int8), images[::-2, 1:5]):
         assert np.shares_memory(Index(train).train, train)
     assert np.shares_memory(Index(mapped).train, mapped)
 
