@@ -61,7 +61,8 @@ def is_on_disk(array: np.ndarray) -> bool:
 
     What counts is whose memory it is, not the type of the array: a copy of an `np.memmap` is an
     `np.memmap` too, and a view of one need not be. Files that lie in memory themselves (shared
-    memory) do not count. Linux says what each address belongs to; elsewhere every `mmap.mmap` counts.
+    memory) do not count. Linux says what each address belongs to; elsewhere every `mmap.mmap`
+    counts.
 
     Examples
     --------

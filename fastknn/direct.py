@@ -6,8 +6,8 @@ A `Searcher` asks the same of both kinds:
     code_rows(train, n_threads)          codes of the rows, by stage; here none
     panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
     code(queries, kind, metric, codes,   queries as arguments of `_core.QueryBlock`, for rows of the
-         off)                            type `kind`; and whether the scores are the distances. `off`
-                                         says how far each lies from what it stands for, or is None
+         off)                            type `kind`, each of which lies at most `off` (or None)
+                                         away; and whether the scores are the distances
     simpler(kind, metric)                what takes over where this one does not pay, or None
 """
 

@@ -125,7 +125,9 @@ def test_searching_holds_blocks(dtype, metric, screen):
         ("float32", "int8", 8),
     ],
 )
-def test_a_matrix_of_distances_holds_packed_rows(of_queries, of_train, packed, metric, small_blocks):
+def test_a_matrix_of_distances_holds_packed_rows(
+    of_queries, of_train, packed, metric, small_blocks
+):
     train, queries = rows(of_train), rows(of_queries, 4, seed=1)
     (distances, most) = peak(lambda: pairwise_distances(queries, train, metric, n_jobs=1))
     assert most - distances.nbytes - packed * train.size < train.size

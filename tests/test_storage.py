@@ -129,9 +129,10 @@ def describe(folder, description):
     (folder / "index.json").write_text(json.dumps(sealed))
 
 
-def test_a_later_version_is_refused(saved):
-    describe(saved, {**described(saved), "version": VERSION + 1})
-    expected = rf"expected fastknn index version {VERSION}, found .* version {VERSION + 1}"
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+def test_other_versions_are_refused(saved, version):
+    describe(saved, {**described(saved), "version": version})
+    expected = rf"expected fastknn index version {VERSION}, found .* version {version}"
     with pytest.raises(ValueError, match=expected):
         load_index(saved)
 
