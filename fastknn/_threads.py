@@ -4,20 +4,16 @@ Threads are made per call and joined before it returns: nothing outlives a call,
 fork, a signal or a second caller finds no pool in an odd state.
 """
 
-import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from numbers import Integral
-from pathlib import Path
 from typing import TypeVar
 
 Block = TypeVar("Block")
 
-# Where Linux says how much processor time the process may have.
-CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # Variables that set the threads of BLAS libraries alone, and what OpenBLAS takes at most by itself.
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 BLAS_MOST = 64
@@ -41,21 +37,15 @@ def thread_count(n_jobs: int | None) -> int:
 def available_threads() -> int:
     """Threads that this process may use now: the least of what limits them, and at least one.
 
-    The cores of the affinity mask, the processor time that control groups grant (containers),
-    LOKY_MAX_CPU_COUNT, OMP_NUM_THREADS, and the limit that threadpoolctl has set.
+    The cores that joblib counts (affinity mask, processor time of the container,
+    LOKY_MAX_CPU_COUNT), OMP_NUM_THREADS, and the limit that threadpoolctl has set.
     """
-    limits = (
-        _cores(),
-        _cgroup_quota(),
-        _first_number("LOKY_MAX_CPU_COUNT"),
-        _first_number("OMP_NUM_THREADS"),
-        _pool_limit(),
-    )
+    limits = (_cores(), _first_number("OMP_NUM_THREADS"), _pool_limit())
     return max(1, min(limit for limit in limits if limit is not None))
 
 
 def _joblib_jobs() -> int:
-    """What None means. joblib is asked only where somebody has loaded it."""
+    """What None means. joblib's settings are asked only where somebody has loaded it."""
     parallel = sys.modules.get("joblib.parallel")
     if not hasattr(parallel, "parallel_config"):  # before 1.3 the default looks like n_jobs=1
         return -1
@@ -71,59 +61,29 @@ def _joblib_jobs() -> int:
 
 
 def _cores() -> int:
-    if hasattr(os, "process_cpu_count"):  # since Python 3.13, which can be told a number
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return _counted(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+@lru_cache(maxsize=1)  # joblib reads files each time, which takes as long as a small search
+def _counted(affinity: frozenset[int], told: str | None) -> int:
+    """joblib's count of cores, taken again where one of these has changed.
+
+    joblib is imported only here: it takes a tenth of a second, and those who say how many threads
+    they want do not need it.
+    """
+    from joblib import cpu_count
+
+    try:
+        return cpu_count()
+    except ValueError:  # of a variable that is no number
+        return len(affinity) or os.cpu_count() or 1
 
 
 def _first_number(variable: str) -> int | None:
     """The positive number that an environment variable gives, the first of a list, or None."""
     text = os.environ.get(variable, "").split(",")[0].strip()
     return int(text) or None if text.isascii() and text.isdigit() else None
-
-
-@cache  # it takes a tenth of a millisecond, and does not change while a process runs
-def _cgroup_quota() -> int | None:
-    """Cores whose time the control groups of this process may use, rounded up; None if all."""
-    quotas = []
-    for group in _cgroups():
-        limits = [_text(group / name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
-        for pair in (_text(group / "cpu.max").split(), limits):
-            try:
-                quota, period = map(int, pair)
-            except ValueError:  # "max", or no such file
-                continue
-            if quota > 0 and period > 0:  # version 1 says -1 where there is no limit
-                quotas.append(math.ceil(quota / period))
-    return min(quotas, default=None)
-
-
-def _cgroups() -> Iterator[Path]:
-    """The groups that this process is in and those around them, which limit it as well.
-
-    In a container the root may be its own group, while the name is that of the host.
-    """
-    for line in _text(OWN_CGROUPS).splitlines() or ["0::/"]:
-        _, controllers, own = line.split(":", 2)
-        own = own.strip("/")
-        if not controllers:  # version 2
-            mounts = {""}
-        elif "cpu" in controllers.split(","):
-            mounts = {"cpu", controllers}
-        else:
-            continue
-        for mount in mounts:
-            root = CGROUPS / mount
-            yield from (root / own, *(root / parent for parent in Path(own).parents))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, ValueError):
-        return ""
 
 
 def _pool_limit() -> int | None:
