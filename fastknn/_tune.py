@@ -74,7 +74,7 @@ def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledIma
     Nothing is read if an image would be learned from and tested on: a single file has no test
     part, and no file may belong to both sets.
     """
-    from fastknn.datasets import part_files
+    from fastknn.datasets import has_parts, matched, part_files
 
     kind, files = part_files(options.train, "train")
     if options.test is None:
@@ -82,13 +82,13 @@ def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledIma
             test_kind, test_files = part_files(options.train, "test")
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"give --test, for --train has no test part ({error})") from error
-    else:  # a file is read whole, of a folder the test part
-        split = "test" if as_path(options.test, "--test").is_dir() else "train"
+    else:  # the test part of what has one; other files are read whole
+        split = "test" if has_parts(as_path(options.test, "--test")) else "train"
         test_kind, test_files = part_files(options.test, split)
     for file in test_files:
         if any(file.samefile(other) for other in files):
             raise ValueError(f"--test must be other images than --train, and {file} is in both")
-    train, test = kind.read(files), test_kind.read(test_files)
+    train, test = matched(kind.read(files), test_kind.read(test_files), "--test")
     checked_matrix(train.images, "--train")
     checked_matrix(test.images, "--test")
     check_width(test.images, train.images.shape[1], "--test")
