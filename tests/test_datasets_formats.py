@@ -26,6 +26,7 @@ from fastknn.datasets import (
     _cifar,
     _idx,
     _table,
+    _tar,
     load_cifar10,
     load_dataset,
     load_labelled_images,
@@ -410,6 +411,78 @@ def test_hostile_tar_is_bounded_and_writes_nothing(tmp_path, monkeypatch):
     assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".gz"}
 
 
+def member_of(name, content=b"", kind=tarfile.REGTYPE, size=None):
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, len(content) if size is None else size
+    return member.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def pax_record(key, value):
+    record = f"{key}={value}\n"
+    length = len(record) + 3
+    assert 10 <= length <= 99
+    return f"{length} {record}".encode()
+
+
+def hostile_headers():
+    """Archives whose headers would take much memory or never end, by name."""
+    batch = member_of("data_batch_1.bin", bytes(3073))
+    nothing = pax_record("comment", "nothing")
+    backwards = member_of("x", pax_record("size", -1024), tarfile.XHDTYPE) + member_of("y")
+    longer = bytearray(member_of("x", kind=tarfile.GNUTYPE_SPARSE))
+    longer[482] = 1  # a map of a sparse file that goes on, without an end
+    longer[148:156] = b"%06o\0 " % (sum(longer[:148]) + 256 + sum(longer[156:512]))
+    more = b"00000000001\0" * 42 + b"\1" + bytes(7)
+    return {
+        "extended header": member_of("x", bytes(30 << 20), tarfile.XHDTYPE) + batch,
+        "global header": member_of("x", bytes(30 << 20), tarfile.XGLTYPE) + batch,
+        "long name": member_of("x", b"n" * (30 << 20), tarfile.GNUTYPE_LONGNAME) + batch,
+        "chain of headers": member_of("x", nothing, tarfile.XHDTYPE) * 5000 + batch,
+        "many members": member_of("x") * 20_000 + batch,
+        "map of a sparse file": bytes(longer) + more * 20_000 + batch,
+        "negative size": member_of("x", bytes(5000)) + backwards + batch,
+    }
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("name", hostile_headers())
+def test_headers_of_a_tar_are_bounded(tmp_path, name, zipped):
+    content = hostile_headers()[name]
+    path = tmp_path / "c.tar"
+    path.write_bytes(gzip.compress(content, 1) if zipped else content)
+    del content
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"c\.tar: expected a whole tar archive"):
+            load_dataset(path)
+        assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_members_of_a_tar_are_bounded(tmp_path, monkeypatch):
+    path = tmp_path / "c.tar"
+    write_cifar_tar(path, False, False, mode="w")
+    monkeypatch.setattr(_tar, "MEMBER_BYTES", 3073)
+    with pytest.raises(ValueError, match=r"c\.tar: expected members of at most 3073 bytes"):
+        load_dataset(path)
+
+
+def test_sparse_members_of_a_tar_are_not_read(tmp_path):
+    path = tmp_path / "c.tar"
+    path.write_bytes(member_of("data_batch_1.bin", kind=tarfile.GNUTYPE_SPARSE) + bytes(1024))
+    with pytest.raises(ValueError, match=r"c\.tar: .*one without any of their files"):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "./data/cifar-10-batches-bin/", "n" * 120 + "/"])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_folders_of_a_tar(tmp_path, prefix, form):
+    files = {prefix + name: content for name, content in cifar_files(False, False).items()}
+    write_tar(tmp_path / "c.tar", files, "w", form)
+    assert_cifar(load_dataset(tmp_path / "c.tar"), False)
+
+
 # NumPy ---------------------------------------------------------------------------------------
 
 X4, Y4 = bytes_of((4, 3, 2)), np.array([2, 0, 1, 2])
@@ -648,24 +721,79 @@ def matlab_variable(name, shape, values, claim=None, packed=False):
     return struct.pack("<II", 15, len(content)) + content
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(
-    ("shape", "claim"),
-    [((4, 4, 3, 2), 0xFFFFFFF0), ((4, 4, 3, 1 << 30), None), ((4, 4, 3, -2), None), ((96,), None),
-     ((4, 4, 3, 1 << 30), 96 << 20)],
-)  # fmt: skip
-def test_matlab_file_that_claims_much_takes_little(tmp_path, packed, shape, claim):
+CLAIMS = [
+    *[((4, 4, 3, 2), 0xFFFFFFF0), ((4, 4, 3, 1 << 30), None), ((4, 4, 3, -2), None), ((96,), None)],
+    *[((4, 4, 3, 1 << 30), 96 << 20), ((64, 64, 4, 4), 0xFFFFFFF0)],
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit or is missing")
+def test_matlab_files_that_claim_much_take_little(tmp_path):
+    pytest.importorskip("scipy.io")
+    write_svhn(tmp_path)
     header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49)
-    path = tmp_path / "some.mat"
-    y = matlab_variable(b"y", (max(shape[-1], 0), 1), b"\1\2", packed=packed)
-    path.write_bytes(header + matlab_variable(b"X", shape, bytes(96), claim, packed) + y)
-    tracemalloc.start()
+    for number, (shape, claim) in enumerate(CLAIMS):
+        for packed in (False, True):
+            y = matlab_variable(b"y", (max(shape[-1], 0), 1), b"\1\2", packed=packed)
+            x = matlab_variable(b"X", shape, bytes(96), claim, packed)
+            (tmp_path / f"{number}{packed}.mat").write_bytes(header + x + y)
+    # The memory that is written to, of which Python's own count knows nothing.
+    code = f"""
+import resource
+from pathlib import Path
+from fastknn.datasets import load_labelled_images
+folder = Path({str(tmp_path)!r})
+load_labelled_images(folder / "train_32x32.mat")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sorted(folder.glob("[0-9]*.mat")):
     try:
-        with pytest.raises(ValueError, match=r"some\.mat: expected"):
-            load_labelled_images(path)
-        assert tracemalloc.get_traced_memory()[1] < 10 << 20
-    finally:
-        tracemalloc.stop()
+        load_labelled_images(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{{path}}: expected "), error
+    else:
+        raise AssertionError(path)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 10 << 10  # KiB
+
+
+def test_matlab_file_claims_more_than_it_can_hold(tmp_path):
+    pytest.importorskip("scipy.io")
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49)
+    y = matlab_variable(b"y", (1 << 20, 1), b"\1\2")
+    path = tmp_path / "some.mat"
+    path.write_bytes(header + matlab_variable(b"X", (4, 4, 3, 1 << 20), bytes(96)) + y)
+    with pytest.raises(ValueError, match=r"some\.mat: expected X to be whole, found a claim of "):
+        load_labelled_images(path)
+
+
+def test_matlab_file_for_which_there_is_no_memory(tmp_path, monkeypatch):
+    scipy_io = pytest.importorskip("scipy.io")
+    write_svhn(tmp_path)
+
+    def no_memory(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(scipy_io, "loadmat", no_memory)
+    with pytest.raises(ValueError, match=r"train_32x32\.mat: expected .*MemoryError"):
+        load_labelled_images(tmp_path / "train_32x32.mat")
+
+
+def test_matlab_files_of_other_versions_and_with_a_variable_twice(tmp_path):
+    savemat = pytest.importorskip("scipy.io").savemat
+    path = tmp_path / "some.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<HH", 0x200, 0x4D49))
+    with pytest.raises(ValueError, match=r"some\.mat: .*one of version 7\.3, which is HDF5"):
+        load_labelled_images(path)
+    savemat(path, {"X": np.zeros((2, 2)), "y": [1, 2]}, format="4")
+    with pytest.raises(ValueError, match=r"some\.mat: expected a MATLAB file of version 5"):
+        load_labelled_images(path)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49)
+    x = matlab_variable(b"X", (4, 4, 3, 2), bytes(96))
+    path.write_bytes(header + x + x + matlab_variable(b"y", (2, 1), b"\1\2"))
+    with pytest.raises(ValueError, match=r"some\.mat: .*variables X and y.*\['X', 'X', 'y'\]"):
+        load_labelled_images(path)
 
 
 # Folders of images ---------------------------------------------------------------------------

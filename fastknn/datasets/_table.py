@@ -86,7 +86,7 @@ class Format:
         """The set that these files make. A file that is foreign is described by the error."""
         if label is not None and not self.label:
             choices = "; ".join(f"{kind.name}: {kind.label}" for kind in FORMATS if kind.label)
-            raise ValueError(f"label must be None for {self.name}, got {label!r} ({choices})")
+            raise ValueError(f"label must be left out for {self.name}, got {label!r} ({choices})")
         return described(lambda: self.reader(parts, label), self.looks)
 
     def parts_inside(self, path: Path) -> Parts:
