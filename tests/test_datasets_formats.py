@@ -325,7 +325,7 @@ def test_one_file_of_cifar100(tmp_path):
         assert labels.tolist() == cifar_set(True)["train"][1][0].tolist()
         assert names == _cifar.COARSE
     write_idx_set(tmp_path)
-    with pytest.raises(ValueError, match=r"label must be None for IDX.*'fine' or 'coarse'"):
+    with pytest.raises(ValueError, match=r"label must be left out for IDX.*'fine' or 'coarse'"):
         load_labelled_images(tmp_path / "train-images-idx3-ubyte", label="coarse")
 
 
@@ -705,20 +705,25 @@ def test_other_matlab_files(tmp_path, variables, message):
         load_labelled_images(tmp_path / "some.mat")
 
 
-def matlab_variable(name, shape, values, claim=None, packed=False):
-    """A variable as it lies in a file, whose values may claim to be of another size."""
+def matlab_variable(name, shape, values, claim=None, packed=False, kind=2, flags=9, order="<"):
+    """A variable as it lies in a file, whose values may claim to be of another size or type."""
 
-    def element(kind, content):
-        return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+    def element(kind, content, claim=None):
+        tag = struct.pack(f"{order}II", kind, len(content) if claim is None else claim)
+        return tag + content + (bytes(-len(content) % 8) if claim is None else b"")
 
-    body = element(6, struct.pack("<II", 9, 0))
-    body += element(5, struct.pack(f"<{len(shape)}i", *shape)) + element(1, name)
-    body += element(2, values) if claim is None else struct.pack("<II", 2, claim) + values
-    whole = element(14, body)
+    body = element(6, struct.pack(f"{order}II", flags, 0))
+    body += element(5, struct.pack(f"{order}{len(shape)}i", *shape)) + element(1, name)
+    whole = element(14, body + element(kind, values, claim))
     if not packed:
         return whole
     content = zlib.compress(whole)
-    return struct.pack("<II", 15, len(content)) + content
+    return struct.pack(f"{order}II", 15, len(content)) + content
+
+
+def matlab_file(*variables, order="<"):
+    version = struct.pack(f"{order}HH", 0x100, 0x4D49)
+    return b"MATLAB 5.0 MAT-file".ljust(124) + version + b"".join(variables)
 
 
 CLAIMS = [
@@ -731,12 +736,11 @@ CLAIMS = [
 def test_matlab_files_that_claim_much_take_little(tmp_path):
     pytest.importorskip("scipy.io")
     write_svhn(tmp_path)
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49)
     for number, (shape, claim) in enumerate(CLAIMS):
         for packed in (False, True):
             y = matlab_variable(b"y", (max(shape[-1], 0), 1), b"\1\2", packed=packed)
             x = matlab_variable(b"X", shape, bytes(96), claim, packed)
-            (tmp_path / f"{number}{packed}.mat").write_bytes(header + x + y)
+            (tmp_path / f"{number}{packed}.mat").write_bytes(matlab_file(x, y))
     # The memory that is written to, of which Python's own count knows nothing.
     code = f"""
 import resource
@@ -760,11 +764,49 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_matlab_file_claims_more_than_it_can_hold(tmp_path):
     pytest.importorskip("scipy.io")
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49)
     y = matlab_variable(b"y", (1 << 20, 1), b"\1\2")
     path = tmp_path / "some.mat"
-    path.write_bytes(header + matlab_variable(b"X", (4, 4, 3, 1 << 20), bytes(96)) + y)
+    path.write_bytes(matlab_file(matlab_variable(b"X", (4, 4, 3, 1 << 20), bytes(96)), y))
     with pytest.raises(ValueError, match=r"some\.mat: expected X to be whole, found a claim of "):
+        load_labelled_images(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_files_in_either_order_of_bytes(tmp_path, order, packed):
+    pytest.importorskip("scipy.io")
+    images, more = bytes_of((4, 4, 3, 2)), {"packed": packed, "order": order}
+    x = matlab_variable(b"X", images.shape, images.tobytes("F"), **more)
+    labels = np.array([10, 3], f"{order}i2").tobytes()
+    y = matlab_variable(b"y", (2, 1), labels, kind=3, flags=10, **more)
+    other = matlab_variable(b"another", (1, 1), b"\1", **more)
+    path = tmp_path / "some.mat"
+    path.write_bytes(matlab_file(other, y, x, order=order))
+    part = load_labelled_images(path)
+    assert part.images.tolist() == images.transpose(3, 2, 0, 1).reshape(2, -1).tolist()
+    assert part.labels.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", [b"X", b"y"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *[({"kind": kind}, "whole variables X and y") for kind in (0, 8, 10, 11, 14, 20, 13058)],
+        ({"kind": 9}, "whole variables X and y"),
+        ({"flags": 0x809}, "to be real numbers"),
+    ],
+)
+def test_matlab_values_of_unknown_types_never_reach_scipy(tmp_path, packed, name, change, message):
+    pytest.importorskip("scipy.io")
+    variables = []
+    for one, shape in ((b"X", (4, 4, 3, 2)), (b"y", (2, 1))):
+        more = change if one == name else {}
+        values = b"\1" * int(np.prod(shape))
+        variables.append(matlab_variable(one, shape, values, packed=packed, **more))
+    path = tmp_path / "some.mat"
+    path.write_bytes(matlab_file(*variables))
+    with pytest.raises(ValueError, match=rf"some\.mat: expected .*{message}"):
         load_labelled_images(path)
 
 
@@ -789,9 +831,8 @@ def test_matlab_files_of_other_versions_and_with_a_variable_twice(tmp_path):
     savemat(path, {"X": np.zeros((2, 2)), "y": [1, 2]}, format="4")
     with pytest.raises(ValueError, match=r"some\.mat: expected a MATLAB file of version 5"):
         load_labelled_images(path)
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49)
     x = matlab_variable(b"X", (4, 4, 3, 2), bytes(96))
-    path.write_bytes(header + x + x + matlab_variable(b"y", (2, 1), b"\1\2"))
+    path.write_bytes(matlab_file(x, x, matlab_variable(b"y", (2, 1), b"\1\2")))
     with pytest.raises(ValueError, match=r"some\.mat: .*variables X and y.*\['X', 'X', 'y'\]"):
         load_labelled_images(path)
 

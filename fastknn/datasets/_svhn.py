@@ -1,15 +1,18 @@
 """SVHN's MATLAB files: X of shape (height, width, colours, n), y from 1 to 10, which is a 0.
 
-SciPy reads them, in version 5 of the format. Names, shapes and classes are checked before any
-values are read, and shapes that claim more values than the file can hold are refused. The memory
-that is written to is bounded by what the file decompresses to, at most `LARGEST_RATIO` times its
-size. A false count of bytes inside may make SciPy reserve up to 4 GiB that it never writes to;
-where the system refuses that, the error is a ValueError like any other.
+SciPy reads them, in version 5 of the format. It is not made for hostile files: a number of a type
+that does not exist ends the process, and memory is reserved for as many bytes as the file claims.
+So what the headers of X and y tell is checked first, by SciPy's list of variables and by
+`_check_values`, and no more values are read than a file of this size can hold. Not bounded but by
+the size of the file, decompressed, are the names of the variables.
 """
 
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,10 +21,17 @@ from fastknn.datasets._sets import LabelledImages, as_classes, checked_labels
 from fastknn.datasets._source import FileError, Part, refuse, size_of, words_of
 
 VERSION_5, VERSION_7_3 = 1, 2  # as SciPy numbers them
+HEADER_BYTES = 128  # of the file, before the first variable
+FRONT_BYTES = 512  # more than the header of a variable of few dimensions and a short name takes
+COMPRESSED = 15
+COMPLEX = 0x800
+# The types in which values are stored, and the bytes of one value.
+ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 NUMBERS = ("double", "single", *INTEGERS)
 # What zlib makes of zeros, the most that it can compress.
 LARGEST_RATIO = 1032
+Variables = list[tuple[str, tuple[int, ...], str]]  # names, shapes and classes
 
 
 def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
@@ -40,7 +50,9 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
                 refuse(part, expected, "one of version 7.3, which is HDF5")
             if version != VERSION_5:
                 refuse(part, "a MATLAB file of version 5", "another file")
-            _check(part, whosmat(stream), size)
+            variables = whosmat(stream)
+            _check_variables(part, variables, size)
+            _check_values(part, variables, stream)
             values = loadmat(stream, variable_names=["X", "y"])
         except FileError:
             raise
@@ -60,7 +72,7 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
     return LabelledImages(first.reshape(count, -1), numbers % 10, DIGITS, shape)
 
 
-def _check(part: Part, variables: list[tuple[str, tuple[int, ...], str]], size: int) -> None:
+def _check_variables(part: Part, variables: Variables, size: int) -> None:
     """Raise unless X and y, each once, are what they should be, by what their headers tell."""
     names = [name for name, _, _ in variables]
     if (names.count("X"), names.count("y")) != (1, 1):
@@ -76,3 +88,30 @@ def _check(part: Part, variables: list[tuple[str, tuple[int, ...], str]], size: 
         refuse(part, "y to be numbers", f"{label_kind} of shape {label_shape}")
     if math.prod(label_shape) != shape[3]:
         refuse(part, f"y to be integers or words of shape ({shape[3]},)", f"{label_shape}")
+
+
+def _check_values(part: Part, variables: Variables, stream: BinaryIO) -> None:
+    """Raise unless X and y are real numbers of a known type, and as many bytes as their shape."""
+    stream.seek(HEADER_BYTES - 2)
+    order, place = "<" if stream.read(2) == b"IM" else ">", HEADER_BYTES
+    for name, shape, _ in variables:
+        stream.seek(place)
+        kind, size = struct.unpack(f"{order}2I", stream.read(8))
+        place += 8 + size
+        if name not in ("X", "y"):
+            continue
+        front = stream.read(FRONT_BYTES)
+        if kind == COMPRESSED:  # with the eight bytes that an uncompressed one begins with
+            front = zlib.decompressobj().decompress(front, FRONT_BYTES)[8:]
+        words = np.frombuffer(front[: len(front) // 4 * 4], f"{order}u4").tolist()
+        # Flags and shape, each after the type and the size of its values.
+        if words[2] & COMPLEX or words[5] != 4 * len(shape):
+            refuse(part, f"{name} to be real numbers", "others")
+        at = 6 + len(shape) + len(shape) % 2
+        at += 2 if words[at] >> 16 else 4  # the name: one byte, which fits beside its type
+        stored, n_bytes = words[at], words[at + 1]
+        if stored >> 16:  # so do values of up to four bytes
+            stored, n_bytes = stored & 0xFFFF, stored >> 16
+        if n_bytes != ITEM_BYTES.get(stored, 0) * math.prod(shape):
+            found = f"{n_bytes} bytes of type {stored}"
+            refuse(part, f"whole variables X and y, {name} of shape {shape}", found)
