@@ -71,8 +71,8 @@ def tune(options: argparse.Namespace, progress: bool) -> None:
 def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledImages]":
     """The images of --train and of --test, or of the test part of --train.
 
-    Nothing is read if an image would be learned from and tested on: a single file has no test
-    part, and no file may belong to both sets.
+    Nothing is read if an image would be learned from and tested on: a file without parts has no
+    test part, and no file may belong to both sets.
     """
     from fastknn.datasets import has_parts, matched, part_files
 
@@ -88,7 +88,8 @@ def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledIma
     for file in test_files:
         if any(file.samefile(other) for other in files):
             raise ValueError(f"--test must be other images than --train, and {file} is in both")
-    train, test = matched(kind.read(files), test_kind.read(test_files), "--test")
+    sets = kind.read(files, options.label), test_kind.read(test_files, options.label)
+    train, test = matched(*sets, "--test")
     checked_matrix(train.images, "--train")
     checked_matrix(test.images, "--test")
     check_width(test.images, train.images.shape[1], "--test")

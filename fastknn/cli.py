@@ -27,10 +27,11 @@ Exact k-nearest-neighbour classification under L1 and L2.
 CLASSIFY = """\
 Classify images by the majority of their exact K nearest neighbours.
 
-PATH is a folder of CIFAR-10 (binary or Python layout) or MNIST (IDX, gzipped or not), of which
---train takes the training part and --test the test part; or one file, which is read whole: a
-CIFAR-10 batch, an IDX image file with its labels beside it, or a .npz with X and y. Where --train
-is one file, --test must be given: another file, or a folder. No file may be in both sets.
+PATH is a folder or a file of labelled images: CIFAR, MNIST and sets like it, STL-10, SVHN, images
+in a folder for each class, or .npz, .npy, .csv, .tsv or .parquet. Where PATH holds both parts of a
+set, as a folder, a .npz or the .tar.gz of CIFAR can, --train takes the training part and --test the
+test part; --test is then not needed. Another file is one part, and is read whole. No file may be in
+both sets.
 """
 RUN = """\
 Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from
@@ -43,9 +44,9 @@ then classify the test set once, with what was chosen. PATH is as for classify.
 """
 TRUTH = """\
 Find the exact nearest training rows of every query, to judge approximate indexes by. Rows come
-from .npy, .fvecs or .bvecs files, which may be larger than memory; the result is written as .ivecs
-or .npy (indices), or as .hdf5 in the layout of ann-benchmarks. Queries whose k-th place is tied, so
-that other answers are as right, are counted.
+from files that may be larger than memory: .npy .fvecs .bvecs .fbin .f16bin .u8bin .i8bin .ibin. The
+result is written as .ivecs or .npy (indices), or as .hdf5 in the layout of ann-benchmarks. Queries
+whose k-th place is tied, so that other answers are as right, are counted.
 """
 DEMO = """\
 Classify the 1,797 real digit images that come with scikit-learn, side by side with
@@ -158,7 +159,13 @@ def _parser() -> argparse.ArgumentParser:
     sets.add_argument(
         "--test",
         metavar="PATH",
-        help="images to test on (default: the test part of the folder --train)",
+        help="images to test on (default: the test part of --train)",
+    )
+    sets.add_argument(
+        "--label",
+        metavar="NAME",
+        help="which labels: the column of a table (default: label, class, target or y), or fine "
+        "(default) or coarse of CIFAR-100",
     )
     common = argparse.ArgumentParser(add_help=False, parents=[threads])
     common.add_argument(

@@ -2,11 +2,13 @@
 
 import csv
 import importlib.util
+import io
 import json
 import re
 import struct
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +133,87 @@ def test_parts_of_a_folder_are_trained_and_tested_on(tmp_path, capsys, command):
         assert "is in both" in capsys.readouterr().err
 
 
+def write_tables(folder):
+    """Dark and bright images in a .csv file for each part; the labels are in two columns."""
+    pytest.importorskip("pandas")
+    pixels = np.random.default_rng(2).integers(0, 90, (12, 4)) + [[0], [160]] * 6
+    for split, rows in (("train", pixels), ("test", pixels[:6] + 1)):
+        lines = [",".join(map(str, [*row, i % 2, i % 3])) for i, row in enumerate(rows.tolist())]
+        (folder / f"{split}.csv").write_text("\n".join(["a,b,c,d,target,third", *lines]) + "\n")
+    return [str(folder / "train.csv"), "--test", str(folder / "test.csv")]
+
+
+def write_cifar100(folder):
+    """The binary layout in its archive: black images and white ones, whose coarse labels differ."""
+    path = folder / "cifar-100-binary.tar.gz"
+    images = np.repeat(np.array([[0], [255]] * 6, np.uint8), 3072, axis=1)
+    labels = np.column_stack([[3, 9] * 6, np.arange(12)]).astype(np.uint8)  # coarse, fine
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("train.bin", "test.bin"):
+            member = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            content = np.column_stack([labels, images]).tobytes()
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_label_names_the_column_of_a_table(tmp_path, capsys, command):
+    arguments = [command, *COMMANDS[command], "--train", *write_tables(tmp_path)]
+    assert main([*arguments, "--label", "target"]) == 0
+    right = capsys.readouterr().out
+    assert "100.00% (6 of 6)" in right
+    assert main(arguments) == 0  # target is one of the usual names, and third is a pixel then
+    capsys.readouterr()
+    assert main([*arguments, "--label", "third"]) == 0
+    assert "100.00% (6 of 6)" not in capsys.readouterr().out
+    assert main([command, *COMMANDS[command], "--train", str(tmp_path), "--label", "target"]) == 0
+    assert "100.00% (6 of 6)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_label_chooses_among_those_of_cifar100(tmp_path, capsys, command):
+    arguments = [command, *COMMANDS[command], "--train", write_cifar100(tmp_path)]
+    assert main([*arguments, "--label", "coarse"]) == 0
+    out = capsys.readouterr().out
+    assert "100.00% (12 of 12)" in out
+    if command == "classify":
+        assert [line.split()[1] for line in out.splitlines()[-2:]] == [
+            *("food_containers", "large_man-made_outdoor_things")
+        ]
+        assert main([*arguments, "--label", "fine"]) == 0
+        assert "aquarium_fish" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_label_that_is_not_there(archives, tmp_path, capsys, monkeypatch, command):
+    monkeypatch.setattr("fastknn.index.Index.__init__", None)
+    tables = write_tables(tmp_path)
+    for files, label, message in (
+        (tables, "nope", f"{tables[0]}: expected a column 'nope' of labels, found the columns 'a'"),
+        ([write_cifar100(tmp_path)], "rough", "--label must be 'fine' or 'coarse', got 'rough'"),
+        (
+            [str(archives[0]), "--test", str(archives[1])],
+            "coarse",
+            "--label must be left out for a NumPy archive (.npz), got 'coarse'",
+        ),
+    ):
+        assert main([command, *COMMANDS[command], "--train", *files, "--label", label]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_file_with_both_parts_needs_no_test(archives, tmp_path, capsys, command):
+    (x, y), (x_test, y_test) = ((file["X"], file["y"]) for file in map(np.load, archives))
+    path = tmp_path / "some.npz"
+    np.savez(path, x_train=x, y_train=y[:, None], x_test=x_test, y_test=y_test[:, None])
+    assert main([command, *COMMANDS[command], "--train", str(path)]) == 0
+    assert "100.00% (20 of 20)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_images_are_checked_before_any_work(archives, tmp_path, capsys, monkeypatch, command):
     monkeypatch.setattr("fastknn.index.Index.__init__", None)
@@ -227,6 +310,22 @@ def test_help(arguments, capsys):
         main(arguments)
     assert stop.value.code == 0
     assert "usage: fastknn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("classify", "CIFAR MNIST STL-10 SVHN .npz .npy .csv .tsv .parquet .tar.gz --label"),
+        ("tune", "classify --label"),
+        ("ground-truth", ".npy .fvecs .bvecs .fbin .f16bin .u8bin .i8bin .ibin"),
+    ],
+)
+def test_help_tells_what_can_be_read(command, words, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert not {word for word in words.split() if word not in "\n".join(lines)}
+    assert max(map(len, lines)) <= 100
 
 
 def test_interrupt(archives, monkeypatch, capsys):
