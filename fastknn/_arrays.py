@@ -11,7 +11,7 @@ import os
 import stat
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn
@@ -114,21 +114,50 @@ def read_array(stream: BinaryIO, name: str, size: int) -> np.ndarray:
     while len(head) < HEADER_BYTES and (more := _read(stream, HEADER_BYTES - len(head), name)):
         head += more
     header = _read_header(head, name, size)
-    buffer = np.empty(min(header.n_bytes, TRUSTED_BYTES), np.uint8)
-    rest, filled = memoryview(head)[header.n_header :], 0  # no more than the size allows
-    while filled < header.n_bytes:
-        if not len(rest):
-            rest = memoryview(_read(stream, min(CHUNK_BYTES, header.n_bytes - filled), name))
-        if not len(rest):
-            _refuse(name, _cut_off(filled, header.n_bytes))
+    first = head[header.n_header :]  # no more than the size allows
+    elements = read_bytes(
+        lambda n_bytes: _read(stream, n_bytes, name), header.n_bytes, TRUSTED_BYTES, first
+    )
+    if len(elements) < header.n_bytes:
+        _refuse(name, _cut_off(len(elements), header.n_bytes))
+    if len(first) > header.n_bytes or _read(
+        stream, 1, name
+    ):  # at the end an archive compares its checksum
+        _refuse(name, f"holds more than the {header.n_bytes:,} bytes that its header tells")
+    return _arranged(header, elements.view(header.dtype), name)
+
+
+def read_bytes(
+    read: Callable[[int], bytes], n_bytes: int, n_trusted: int, first: bytes = b""
+) -> np.ndarray:
+    """The next bytes of a stream that claims to have so many of them.
+
+    Parameters
+    ----------
+    read : callable
+        Reads at most so many bytes; none is the end.
+    n_bytes : int
+        How many are claimed.
+    n_trusted : int
+        For how many memory is taken at once. For others it is taken as they turn up.
+    first : bytes
+        What has been read already.
+
+    Returns
+    -------
+    ndarray (n_bytes,), uint8
+        Or a shorter one, if the stream has less.
+    """
+    buffer = np.empty(min(n_bytes, n_trusted), np.uint8)
+    rest, filled = first[:n_bytes], 0
+    while filled < n_bytes and (rest := rest or read(min(CHUNK_BYTES, n_bytes - filled))):
         end = filled + len(rest)
         if end > len(buffer):  # in place, so that it is no second copy
-            buffer.resize(min(max(end, 2 * len(buffer)), header.n_bytes), refcheck=False)
-        buffer[filled:end] = rest
-        rest, filled = rest[len(rest) :], end
-    if len(rest) or _read(stream, 1, name):  # at the end an archive compares its checksum
-        _refuse(name, f"holds more than the {header.n_bytes:,} bytes that its header tells")
-    return _arranged(header, buffer.view(header.dtype), name)
+            buffer.resize(min(max(end, 2 * len(buffer)), n_bytes), refcheck=False)
+        buffer[filled:end] = memoryview(rest)
+        rest, filled = b"", end
+    buffer.resize(filled, refcheck=False)
+    return buffer
 
 
 class Archive:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastknn import datasets
+from fastknn import _arrays, datasets
 from fastknn.datasets import (
+    _idx,
     _pickles,
     _sets,
-    _source,
     load_cifar10,
     load_labelled_images,
     load_mnist,
@@ -210,8 +210,8 @@ def test_binary_batch_of_more_than_one_read(tmp_path):
 
 
 def test_gzip_of_more_than_is_trusted(tmp_path, monkeypatch):
-    monkeypatch.setattr(_source, "TRUSTED_BYTES", 1000)
-    monkeypatch.setattr(_source, "CHUNK_BYTES", 300)
+    monkeypatch.setattr(_idx, "TRUSTED_BYTES", 1000)
+    monkeypatch.setattr(_arrays, "CHUNK_BYTES", 300)
     mnist = load_mnist(write_mnist(tmp_path, zipped=True))
     assert np.array_equal(mnist.train, mnist_arrays()["train-images-idx3-ubyte"].reshape(6, 784))
     assert_one_copy(mnist.train)

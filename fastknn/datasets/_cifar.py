@@ -15,7 +15,7 @@ import numpy as np
 
 from fastknn.datasets._pickles import PickledArray, unpickled
 from fastknn.datasets._sets import LabelledImages, checked_labels
-from fastknn.datasets._source import CHUNK_BYTES, ByteBuffer, Part, refuse, size_of, words_of
+from fastknn.datasets._source import CHUNK_BYTES, Part, refuse, size_of, words_of
 from fastknn.datasets._tar import first_member, read_members
 
 SHAPE = (3, 32, 32)
@@ -90,12 +90,34 @@ HUNDRED = Cifar(
 )
 
 
+class _Pixels:
+    """The rows that batches are read into, one after the other.
+
+    There may be more than enough: those that are never written to take no memory.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._rows = np.empty((n_rows, PIXELS), np.uint8)
+        self._n_used = 0
+
+    def next_rows(self, count: int) -> np.ndarray:
+        """A view of the next rows, to be filled."""
+        self._n_used += count
+        return self._rows[self._n_used - count : self._n_used]
+
+    def used(self) -> np.ndarray:
+        """The array itself, cut in place to the rows that are filled."""
+        # No check of references: views of it are gone by now.
+        self._rows.resize((self._n_used, PIXELS), refcheck=False)
+        return self._rows
+
+
 def read_binary(cifar: Cifar, parts: Sequence[Part], label: str | None) -> LabelledImages:
     """The set that these binary batches make."""
     labels = cifar.chosen(label)
 
-    def append(part: Part, stream: BinaryIO, buffer: ByteBuffer) -> np.ndarray:
-        return _append_binary(cifar, labels, part, stream, buffer)
+    def append(part: Part, stream: BinaryIO, pixels: _Pixels) -> np.ndarray:
+        return _append_binary(cifar, labels, part, stream, pixels)
 
     return _read(parts, labels.names_file, labels, _binary_names, append)
 
@@ -115,8 +137,8 @@ def read_python(
         del batch
     labels = cifar.chosen(label)
 
-    def append(part: Part, stream: BinaryIO, buffer: ByteBuffer) -> np.ndarray:
-        return _append_python(labels, part, stream, buffer)
+    def append(part: Part, stream: BinaryIO, pixels: _Pixels) -> np.ndarray:
+        return _append_python(labels, part, stream, pixels)
 
     return _read(parts, cifar.meta, labels, _python_names, append)
 
@@ -126,7 +148,7 @@ def _read(
     names_file: str,
     labels: Labels,
     read_names: Callable[[Part, BinaryIO, Labels], tuple[str, ...]],
-    append: Callable[[Part, BinaryIO, ByteBuffer], np.ndarray],
+    append: Callable[[Part, BinaryIO, _Pixels], np.ndarray],
 ) -> LabelledImages:
     """The pixels of all batches in one array, and the names of the classes if they are there."""
     names, class_names = parts[0].beside(names_file), labels.classes
@@ -139,12 +161,12 @@ def _read(
     for part in parts:
         with contents[part]() as stream:
             total += size_of(stream)
-    buffer, found = ByteBuffer(total), []
+    pixels, found = _Pixels(total // PIXELS), []
     for part in parts:
         with contents.pop(part)() as stream:  # what was in memory is let go of, one by one
-            found.append(append(part, stream, buffer))
+            found.append(append(part, stream, pixels))
     numbers = np.concatenate(found)
-    return LabelledImages(buffer.finish((len(numbers), PIXELS)), numbers, class_names, SHAPE)
+    return LabelledImages(pixels.used(), numbers, class_names, SHAPE)
 
 
 def _contents(
@@ -174,16 +196,16 @@ def _contents(
 
 
 def _append_binary(
-    cifar: Cifar, labels: Labels, part: Part, stream: BinaryIO, buffer: ByteBuffer
+    cifar: Cifar, labels: Labels, part: Part, stream: BinaryIO, pixels: _Pixels
 ) -> np.ndarray:
-    """Put the pixels of a binary batch into ``buffer`` and return its labels."""
+    """Put the pixels of a binary batch into ``pixels`` and return its labels."""
     size, record = size_of(stream), cifar.record
     count, rest = divmod(size, record)
     if count == 0 or rest:
         first = "a label" if record == PIXELS + 1 else "two labels"
         expected = f"one or more whole records of {record} bytes ({first} and the pixels)"
         refuse(part, expected, f"{size} bytes, {count} records and {rest} bytes over")
-    pixels = buffer.room(count * PIXELS).reshape(count, PIXELS)
+    rows = pixels.next_rows(count)
     numbers = np.empty(count, np.uint8)
     records = np.empty((min(count, CHUNK_BYTES // record), record), np.uint8)
     for start in range(0, count, len(records)):
@@ -191,7 +213,7 @@ def _append_binary(
         if stream.readinto(block) != block.nbytes:  # type: ignore[attr-defined]
             refuse(part, f"{size} bytes", "fewer: the file shrank while it was read")
         numbers[start : start + len(block)] = block[:, labels.place]
-        pixels[start : start + len(block)] = block[:, record - PIXELS :]
+        rows[start : start + len(block)] = block[:, record - PIXELS :]
     return checked_labels(part, numbers, len(labels.classes))
 
 
@@ -215,8 +237,8 @@ def checked_names(
 # Python --------------------------------------------------------------------------------------
 
 
-def _append_python(labels: Labels, part: Part, stream: BinaryIO, buffer: ByteBuffer) -> np.ndarray:
-    """Put the pixels of a pickled batch into ``buffer`` and return its labels."""
+def _append_python(labels: Labels, part: Part, stream: BinaryIO, pixels: _Pixels) -> np.ndarray:
+    """Put the pixels of a pickled batch into ``pixels`` and return its labels."""
     batch, key = unpickled(part, stream), labels.key
     data = _entry(part, batch, "data")
     if not isinstance(data, np.ndarray):
@@ -236,7 +258,7 @@ def _append_python(labels: Labels, part: Part, stream: BinaryIO, buffer: ByteBuf
         expected = f"labels from 0 to {len(labels.classes) - 1}"
         refuse(part, expected, "one that does not fit into 64 bits")
     array = checked_labels(part, array, len(labels.classes))
-    buffer.room(data.size).reshape(data.shape)[...] = data
+    pixels.next_rows(len(data))[...] = data
     return array
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastknn.datasets import _source
+from fastknn._arrays import TRUSTED_BYTES, read_bytes
 from fastknn.datasets._sets import UNUSED, LabelledImages, as_classes, checked_labels
-from fastknn.datasets._source import IDX_TYPES, ByteBuffer, Part, fill, is_idx, opened, refuse
+from fastknn.datasets._source import IDX_TYPES, Part, is_idx, opened, refuse
 
 DIGITS = tuple("0123456789")
 CAPITALS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -148,18 +148,15 @@ def _parse(
     if there not in (None, n_bytes):
         refuse(part, expected, f"{there}")
 
-    known = n_bytes if size is not None else min(n_bytes, _source.TRUSTED_BYTES)
-    buffer = ByteBuffer(known, limit=n_bytes)
-    for start in range(0, n_bytes, _source.CHUNK_BYTES):
-        block = buffer.room(min(_source.CHUNK_BYTES, n_bytes - start))
-        fill(part, stream, block, expected, start)
-        del block
+    values = read_bytes(stream.read, n_bytes, TRUSTED_BYTES if size is None else n_bytes)
+    if len(values) < n_bytes:
+        refuse(part, expected, f"{len(values)}")
     if stream.read(1):  # at its end, this is what makes gzip check the checksum too
         refuse(part, expected, "more")
-    if kind.itemsize == 1:
-        values = buffer.finish((sizes[0], n_bytes // sizes[0]))
-        return (values if kind == np.uint8 else values.view(kind)), sizes
-    values = buffer.finish((n_bytes,)).view(kind)
+    # In place, so that the array owns its bytes.
+    values.resize((sizes[0], n_bytes // sizes[0]), refcheck=False)
+    if kind != np.uint8:
+        values = values.view(kind)
     if not kind.isnative:
         values = values.byteswap(inplace=True).view(kind.newbyteorder("="))
-    return values.reshape(sizes[0], -1), sizes
+    return values, sizes

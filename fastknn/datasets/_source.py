@@ -1,7 +1,6 @@
 """Files that are read: what they look like, what is said of them, and the memory they take."""
 
 import gzip
-import math
 import os
 import re
 import zlib
@@ -18,8 +17,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 1024
 CHUNK_BYTES = 1 << 20
-# A gzip's header may claim any size. This much is taken on trust, the rest as it turns up.
-TRUSTED_BYTES = 64 << 20
 IDX_TYPES = {
     8: np.dtype("u1"),
     9: np.dtype("i1"),
@@ -171,48 +168,6 @@ def opened(path: Path) -> Iterator[tuple[Any, int | None]]:
                 yield stream, None
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             refuse(path, "a whole gzip file", f"a truncated or corrupt one ({error})", error)
-
-
-class ByteBuffer:
-    """One array that files are read into, end to end.
-
-    It grows and shrinks in place, and pages that are never written to cost nothing, so a
-    capacity that is a little too large is no second copy.
-    """
-
-    def __init__(self, capacity: int, limit: int | None = None) -> None:
-        self._bytes = np.empty(capacity, np.uint8)
-        self._limit = limit
-        self._used = 0
-
-    def room(self, size: int) -> np.ndarray:
-        """The next ``size`` bytes, to be filled and let go of before the next call."""
-        end = self._used + size
-        if end > len(self._bytes):
-            doubled = 2 * len(self._bytes)
-            grown = max(end, doubled if self._limit is None else min(doubled, self._limit))
-            # No check of references: a view would be one, and those are gone by now.
-            self._bytes.resize(grown, refcheck=False)
-        view = self._bytes[self._used : end]
-        self._used = end
-        return view
-
-    def finish(self, shape: tuple[int, ...]) -> np.ndarray:
-        """The array itself, cut to the bytes that were used, which ``shape`` accounts for."""
-        if math.prod(shape) != self._used:
-            raise AssertionError(f"{self._used} bytes were read for an array of shape {shape}")
-        self._bytes.resize(shape, refcheck=False)
-        return self._bytes
-
-
-def fill(part: Part | Path, stream: Any, block: np.ndarray, expected: str, before: int) -> None:
-    """Read all of ``block``, in as many reads as it takes."""
-    filled = 0
-    while filled < len(block):
-        got = stream.readinto(block[filled:])
-        if not got:
-            refuse(part, expected, f"{before + filled}")
-        filled += got
 
 
 def size_of(stream: BinaryIO) -> int:
