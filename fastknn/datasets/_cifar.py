@@ -15,7 +15,15 @@ import numpy as np
 
 from fastknn.datasets._pickles import PickledArray, unpickled
 from fastknn.datasets._sets import LabelledImages, checked_labels
-from fastknn.datasets._source import CHUNK_BYTES, Part, refuse, size_of, words_of
+from fastknn.datasets._source import (
+    CHUNK_BYTES,
+    Part,
+    count_records,
+    read_records,
+    refuse,
+    size_of,
+    words_of,
+)
 from fastknn.datasets._tar import first_member, read_members
 
 SHAPE = (3, 32, 32)
@@ -199,30 +207,28 @@ def _append_binary(
     cifar: Cifar, labels: Labels, part: Part, stream: BinaryIO, pixels: _Pixels
 ) -> np.ndarray:
     """Put the pixels of a binary batch into ``pixels`` and return its labels."""
-    size, record = size_of(stream), cifar.record
-    count, rest = divmod(size, record)
-    if count == 0 or rest:
-        first = "a label" if record == PIXELS + 1 else "two labels"
-        expected = f"one or more whole records of {record} bytes ({first} and the pixels)"
-        refuse(part, expected, f"{size} bytes, {count} records and {rest} bytes over")
-    rows = pixels.next_rows(count)
-    numbers = np.empty(count, np.uint8)
-    records = np.empty((min(count, CHUNK_BYTES // record), record), np.uint8)
-    for start in range(0, count, len(records)):
-        block = records[: count - start]
-        if stream.readinto(block) != block.nbytes:  # type: ignore[attr-defined]
-            refuse(part, f"{size} bytes", "fewer: the file shrank while it was read")
-        numbers[start : start + len(block)] = block[:, labels.place]
-        rows[start : start + len(block)] = block[:, record - PIXELS :]
+    record = cifar.record
+    first = "a label" if record == PIXELS + 1 else "two labels"
+    held = f"records of {record} bytes ({first} and the pixels)"
+    count = count_records(part, stream, record, held)
+    rows, numbers = pixels.next_rows(count), np.empty(count, np.uint8)
+    for place, block in read_records(part, stream, count, record):
+        numbers[place] = block[:, labels.place]
+        rows[place] = block[:, record - PIXELS :]
     return checked_labels(part, numbers, len(labels.classes))
 
 
 def _binary_names(part: Part, stream: BinaryIO, labels: Labels) -> tuple[str, ...]:
+    return names_in_lines(part, stream, labels.classes)
+
+
+def names_in_lines(part: Part, stream: BinaryIO, classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of the classes in a file with a line for each."""
     lines = stream.read(CHUNK_BYTES).splitlines()
-    return checked_names(part, [line.strip() for line in lines if line.strip()], labels.classes)
+    return _checked_names(part, [line.strip() for line in lines if line.strip()], classes)
 
 
-def checked_names(
+def _checked_names(
     part: Part, names: Sequence[bytes | str], classes: Sequence[str]
 ) -> tuple[str, ...]:
     """Names in UTF-8, as many as there are classes."""
@@ -267,7 +273,7 @@ def _python_names(part: Part, stream: BinaryIO, labels: Labels) -> tuple[str, ..
     names = _entry(part, unpickled(part, stream), key)
     if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
         refuse(part, f"{key!r} to be a list of names", "something else")
-    return checked_names(part, names, labels.classes)
+    return _checked_names(part, names, labels.classes)
 
 
 def _entry(part: Part, batch: Any, key: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastknn.datasets._pictures import Picture, decoded
 from fastknn.datasets._sets import LabelledImages, as_classes
-from fastknn.datasets._source import Part, description, look_at, refuse, words_of
+from fastknn.datasets._source import FileError, Part, description, look_at, refuse, words_of
 
 LABEL_COLUMNS = ("label", "class", "target", "y")
 # A table may claim any number of rows. None that is larger than this is so much larger than its
@@ -94,9 +94,9 @@ def _parquet(pandas: Any, part: Part) -> Any:
         return pandas.read_parquet(io.BytesIO(content))
     except ImportError as error:
         raise ImportError("Parquet tables need pyarrow: pip install pyarrow") from error
-    except Exception as error:
-        if hasattr(error, "path"):
-            raise
+    except FileError:
+        raise
+    except Exception as error:  # pandas and pyarrow raise many kinds
         refuse(part, "a Parquet table", f"one that cannot be read ({words_of(error)})", error)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastknn.datasets._sets import LabelledImages, as_classes, matched
-from fastknn.datasets._source import Part, refuse, words_of
+from fastknn.datasets._source import FileError, Part, refuse, words_of
 
 ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
@@ -113,10 +113,8 @@ def _opened(picture: Picture) -> Iterator[Any]:
                 if width * height > LARGEST_RATIO * n_bytes + SLACK:
                     refuse(part, "an image", f"a claim of {width} x {height} pixels")
                 yield image
-    except ValueError as error:
-        if hasattr(error, "path"):
-            raise
-        refuse(part, "an image file", f"one that cannot be read ({words_of(error)})", error)
+    except FileError:
+        raise
     except Exception as error:  # the decoders raise many kinds
         refuse(part, "an image file", f"one that cannot be read ({words_of(error)})", error)
 

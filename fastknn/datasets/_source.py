@@ -170,6 +170,28 @@ def opened(path: Path) -> Iterator[tuple[Any, int | None]]:
             refuse(path, "a whole gzip file", f"a truncated or corrupt one ({error})", error)
 
 
+def count_records(part: Part, stream: BinaryIO, record: int, held: str) -> int:
+    """How many records of so many bytes a file holds; there must be one, and nothing else."""
+    size = size_of(stream)
+    count, rest = divmod(size, record)
+    if count == 0 or rest:
+        expected = f"one or more whole {held}"
+        refuse(part, expected, f"{size} bytes, {count} of them and {rest} bytes over")
+    return count
+
+
+def read_records(
+    part: Part, stream: BinaryIO, count: int, record: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The records of a file in blocks: which ones, and their bytes, until the next are read."""
+    block = np.empty((min(count, CHUNK_BYTES // record), record), np.uint8)
+    for start in range(0, count, len(block)):
+        some = block[: count - start]
+        if stream.readinto(some) != some.nbytes:  # type: ignore[attr-defined]
+            refuse(part, f"{count * record} bytes", "fewer: the file shrank while it was read")
+        yield slice(start, start + len(some)), some
+
+
 def size_of(stream: BinaryIO) -> int:
     """The bytes of a file, or of what is in memory, that is at its beginning."""
     size = stream.seek(0, os.SEEK_END)

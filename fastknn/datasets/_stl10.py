@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastknn.datasets._cifar import checked_names
+from fastknn.datasets._cifar import names_in_lines
 from fastknn.datasets._sets import LabelledImages, checked_labels
-from fastknn.datasets._source import CHUNK_BYTES, Part, refuse, size_of
+from fastknn.datasets._source import Part, count_records, read_records, refuse
 
 SHAPE = (3, 96, 96)
 PIXELS = 27648
@@ -23,11 +23,7 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
     if not labels_part.path.is_file():
         raise FileNotFoundError(f"{labels_part}: expected this file of labels, found none")
     with part.path.open("rb") as stream:
-        size = size_of(stream)
-        count, rest = divmod(size, PIXELS)
-        if count == 0 or rest:
-            expected = f"one or more whole images of {PIXELS} bytes"
-            refuse(part, expected, f"{size} bytes, {count} images and {rest} bytes over")
+        count = count_records(part, stream, PIXELS, f"images of {PIXELS} bytes")
         n_labels = labels_part.path.stat().st_size
         if n_labels != count:
             refuse(labels_part, f"{count} labels, as {part.name} has images", f"{n_labels}")
@@ -35,12 +31,8 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
         # They are the lines of class_names.txt, of which the first is number 1.
         labels = checked_labels(labels_part, labels, len(CLASSES), first=1) - 1
         images = np.empty((count, *SHAPE), np.uint8)
-        block = np.empty((min(count, CHUNK_BYTES // PIXELS), *SHAPE), np.uint8)
-        for start in range(0, count, len(block)):
-            some = block[: count - start]
-            if stream.readinto(some) != some.nbytes:  # type: ignore[arg-type]
-                refuse(part, f"{size} bytes", "fewer: the file shrank while it was read")
-            images[start : start + len(some)] = some.transpose(0, 1, 3, 2)
+        for rows, block in read_records(part, stream, count, PIXELS):
+            images[rows] = block.reshape(-1, *SHAPE).transpose(0, 1, 3, 2)
     return LabelledImages(images.reshape(count, -1), labels, _class_names(part), SHAPE)
 
 
@@ -49,5 +41,4 @@ def _class_names(part: Part) -> tuple[str, ...]:
     if not names.path.is_file():
         return CLASSES
     with names.path.open("rb") as stream:
-        lines = stream.read(CHUNK_BYTES).splitlines()
-    return checked_names(names, [line.strip() for line in lines if line.strip()], CLASSES)
+        return names_in_lines(names, stream, CLASSES)

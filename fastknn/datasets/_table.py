@@ -35,7 +35,7 @@ from fastknn.datasets._source import (
 
 T = TypeVar("T")
 Parts = dict[str, list[Part]]
-# Descriptions of files that would not help anyone.
+# How descriptions begin that tell no format, and so are never added to an error.
 VAGUE = ("bytes of", "a file of")
 
 
@@ -63,7 +63,8 @@ class Format:
     below : callable, optional
         The parts of a folder, where they have no fixed names.
     looks : tuple of str
-        How the descriptions of such files begin, of which an error need not speak.
+        How the descriptions of such files begin. Errors about them leave these descriptions out,
+        since they say only what was expected.
     label : str
         What the argument `label` chooses; empty if there is nothing to choose.
     words : bool
@@ -101,7 +102,7 @@ def described(read: Callable[[], T], looks: Sequence[str]) -> T:
     Parameters
     ----------
     looks : sequence of str
-        How a description begins that is no news.
+        How the descriptions begin that are left out, since the file is of this kind anyhow.
     """
     try:
         return read()
@@ -119,22 +120,23 @@ def described(read: Callable[[], T], looks: Sequence[str]) -> T:
 # Recognising ---------------------------------------------------------------------------------
 
 
-def _records(name: str, look: Look, size: int) -> bool:
-    """Whether a .bin file holds whole records of this size, where others would not do as well."""
-    return name.endswith(".bin") and look.size > 0 and look.size % size == 0
+def _holds_records(look: Look, size: int) -> bool:
+    """Whether a file is a .bin file of whole records of this size."""
+    return look.name.endswith(".bin") and look.size > 0 and look.size % size == 0
 
 
-def _is_hundred(look: Look) -> bool:
+def _is_cifar100(look: Look) -> bool:
+    """Whether a binary file is of CIFAR-100, by its name or because only its records fit."""
     if look.name in ("train.bin", "test.bin"):
         return True
-    return _records(look.name, look, 3074) and not _records(look.name, look, 3073)
+    return _holds_records(look, 3074) and not _holds_records(look, 3073)
 
 
 def _is_pickle(look: Look) -> bool:
     return not look.zipped and (look.head.startswith(b"\x80") or description(look) == "a pickle")
 
 
-def _spelt(*names: str) -> Callable[[str], tuple[str, ...]]:
+def _other_spellings(*names: str) -> Callable[[str], tuple[str, ...]]:
     """Spellings of a training or test file whose usual name ends in the first of these."""
 
     def spellings(name: str) -> tuple[str, ...]:
@@ -150,7 +152,7 @@ def _train_and_test(ending: str) -> dict[str, tuple[str, ...]]:
     return {"train": (f"*train{ending}",), "test": (f"*test{ending}",)}
 
 
-TENS, TENS_PICKLED, HUNDREDS, HUNDREDS_PICKLED = _cifar.LAYOUTS
+TEN_BINARY, TEN_PYTHON, HUNDRED_BINARY, HUNDRED_PYTHON = _cifar.LAYOUTS
 TORCHVISION = ("MNIST", "FashionMNIST", "KMNIST", "EMNIST", "QMNIST")
 
 NPZ = Format(
@@ -158,7 +160,7 @@ NPZ = Format(
     lambda look: look.head.startswith((ZIP_MAGIC, b"PK\x05\x06")) or look.name.endswith(".npz"),
     _arrays.read_archive,
     parts=_train_and_test(".npz"),
-    spellings=_spelt("*train-imgs.npz", "*train_images.npz"),
+    spellings=_other_spellings("*train-imgs.npz", "*train_images.npz"),
     inside=_arrays.archive_parts,
     looks=("a zip archive (",),
     words=True,
@@ -174,7 +176,7 @@ NPY = Format(
     lambda look: look.head.startswith(b"\x93NUMPY") or look.name.endswith(".npy"),
     _arrays.read_pair,
     parts=_train_and_test("_images.npy"),
-    spellings=_spelt(
+    spellings=_other_spellings(
         *("*X_train.npy", "*x_train.npy", "*train_X.npy", "*train_x.npy", "*images_train.npy"),
         *("*train_data.npy", "*data_train.npy", "*train-images.npy", "*train_imgs.npy"),
     ),
@@ -190,40 +192,38 @@ STL10 = Format(
 )
 CIFAR100_BINARY = Format(
     "CIFAR-100 binary (.bin)",
-    _is_hundred,
-    HUNDREDS.read,
-    folders=("", HUNDREDS.folder),
-    parts={"train": HUNDREDS.train, "test": HUNDREDS.test},
+    _is_cifar100,
+    HUNDRED_BINARY.read,
+    folders=("", HUNDRED_BINARY.folder),
+    parts={"train": HUNDRED_BINARY.train, "test": HUNDRED_BINARY.test},
     label="'fine' or 'coarse'",
 )
 CIFAR10_BINARY = Format(
     "CIFAR-10 binary (.bin)",
     # By name, before IDX: a label 0 and dark pixels can look like IDX's magic number.
-    lambda look: look.name.endswith(".bin") and not _is_hundred(look) and not STL10.matches(look),
-    TENS.read,
-    folders=("", TENS.folder),
-    parts={"train": TENS.train, "test": TENS.test, "names": ("batches.meta.txt",)},
+    lambda look: look.name.endswith(".bin") and not _is_cifar100(look) and not STL10.matches(look),
+    TEN_BINARY.read,
+    folders=("", TEN_BINARY.folder),
+    parts={"train": TEN_BINARY.train, "test": TEN_BINARY.test, "names": ("batches.meta.txt",)},
 )
 CIFAR10_PYTHON = Format(
     "CIFAR-10 Python",
-    lambda look: look.name in (*TENS_PICKLED.train, *TENS_PICKLED.test),
-    TENS_PICKLED.read,
-    folders=("", TENS_PICKLED.folder),
+    lambda look: look.name in (*TEN_PYTHON.train, *TEN_PYTHON.test),
+    TEN_PYTHON.read,
+    folders=("", TEN_PYTHON.folder),
     parts={
-        "train": TENS_PICKLED.train,
-        "test": TENS_PICKLED.test,
+        "train": TEN_PYTHON.train,
+        "test": TEN_PYTHON.test,
         "names": ("batches.meta",),
     },
     looks=("a pickle",),
 )
 CIFAR100_PYTHON = Format(
     "CIFAR-100 Python",
-    lambda look: (
-        look.name in (*HUNDREDS_PICKLED.train, *HUNDREDS_PICKLED.test) and _is_pickle(look)
-    ),
-    HUNDREDS_PICKLED.read,
-    folders=("", HUNDREDS_PICKLED.folder),
-    parts={"train": HUNDREDS_PICKLED.train, "test": HUNDREDS_PICKLED.test},
+    lambda look: look.name in (*HUNDRED_PYTHON.train, *HUNDRED_PYTHON.test) and _is_pickle(look),
+    HUNDRED_PYTHON.read,
+    folders=("", HUNDRED_PYTHON.folder),
+    parts={"train": HUNDRED_PYTHON.train, "test": HUNDRED_PYTHON.test},
     looks=("a pickle",),
     label="'fine' or 'coarse'",
 )
@@ -271,7 +271,9 @@ COLUMNS = Format(
     ),
     _columns.read,
     parts=_train_and_test(".csv"),
-    spellings=_spelt("*train.csv", "*train.tsv", "*train.parquet", "*train-00000-of-00001.parquet"),
+    spellings=_other_spellings(
+        "*train.csv", "*train.tsv", "*train.parquet", "*train-00000-of-00001.parquet"
+    ),
     looks=("a Parquet", "text"),
     label="the name of the column with the labels",
     words=True,
