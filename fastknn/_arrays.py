@@ -154,7 +154,7 @@ def read_bytes(
         end = filled + len(rest)
         if end > len(buffer):  # in place, so that it is no second copy
             buffer.resize(min(max(end, 2 * len(buffer)), n_bytes), refcheck=False)
-        buffer[filled:end] = memoryview(rest)
+        buffer[filled:end] = np.frombuffer(rest, np.uint8)
         rest, filled = b"", end
     buffer.resize(filled, refcheck=False)
     return buffer

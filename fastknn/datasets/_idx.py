@@ -6,6 +6,7 @@ Two zeros, a type, the number of dimensions, the sizes as big-endian uint32, and
 import math
 import struct
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,9 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
     (part,) = parts
     _check_images_name(part)
     images, sizes = _read_array(part, "images", None, range(2, 9))
-    labels_part = labels_beside(part)
-    labels, label_sizes = _read_array(labels_part, "labels", None, (1, 2))
-    if len(labels) != len(images):
-        refuse(labels_part, f"{len(images)} labels, as {part.name} has images", f"{len(labels)}")
-    if len(label_sizes) == 2 and label_sizes[1] != 1 and "qmnist" not in part.name:
-        refuse(labels_part, "one label per image", f"{label_sizes[1]}")
+    labels_part, labels = _read_labels(part, len(images), None, (1, 2))
+    if labels.shape[1] != 1 and "qmnist" not in part.name:
+        refuse(labels_part, "one label per image", f"{labels.shape[1]}")
     # QMNIST's other columns tell who wrote the digit.
     numbers, _ = as_classes(labels_part, labels[:, 0], len(images))
     return LabelledImages(images, numbers, _class_names(part, numbers), sizes[1:])
@@ -56,12 +54,20 @@ def read_mnist(parts: Sequence[Part]) -> LabelledImages:
     """Digits in bytes, images of rank 3, and nothing else."""
     (part,) = parts
     images, sizes = _read_array(part, "images", 8, (3,))
-    labels_part = labels_beside(part)
-    labels, _ = _read_array(labels_part, "labels", 8, (1,))
-    if len(labels) != len(images):
-        refuse(labels_part, f"{len(images)} labels, as {part.name} has images", f"{len(labels)}")
+    labels_part, labels = _read_labels(part, len(images), 8, (1,))
     numbers = checked_labels(labels_part, labels[:, 0], len(DIGITS))
     return LabelledImages(images, numbers, DIGITS, sizes[1:])
+
+
+def _read_labels(
+    part: Part, n_images: int, code: int | None, ranks: Sequence[int]
+) -> tuple[Part, np.ndarray]:
+    """The file of labels beside these images, and what it holds: a row per image."""
+    labels_part = labels_beside(part)
+    labels, _ = _read_array(labels_part, "labels", code, ranks)
+    if len(labels) != n_images:
+        refuse(labels_part, f"{n_images} labels, as {part.name} has images", f"{len(labels)}")
+    return labels_part, labels
 
 
 def _class_names(part: Part, labels: np.ndarray) -> tuple[str, ...]:
@@ -101,12 +107,16 @@ def spellings(name: str) -> tuple[str, ...]:
     both = [ending for stem in (plain, dashed, dotted) for ending in (stem, f"{stem}.gz")]
     stem, mark, _ = dashed.partition("-idx")
     if mark:
-        ranks = (1, 2) if "labels" in stem else (3, 4, 2)
-        for form in (stem, stem.replace("t10k-", "test-")):
-            for rank in ranks:
-                for kind in TYPE_NAMES:
-                    for mark in ("-", "."):
-                        both += [f"{form}{mark}idx{rank}-{kind}{zip}" for zip in ("", ".gz")]
+        both += [
+            f"{form}{mark}idx{rank}-{kind}{ending}"
+            for form, rank, kind, mark, ending in product(
+                (stem, stem.replace("t10k-", "test-")),
+                (1, 2) if "labels" in stem else (3, 4, 2),
+                TYPE_NAMES,
+                ("-", "."),
+                ("", ".gz"),
+            )
+        ]
     return tuple(dict.fromkeys([name, *both]))  # without the repeats, ``name`` itself first
 
 
