@@ -56,9 +56,7 @@ def plan(
     A block keeps `reservoir_bytes` per query beside its results.
     """
     tile, n_panels = panels.tile_queries, panels.n_panels
-    passes = max(n_queries, FREE_QUERIES) if panels.packed else n_queries * FREE_QUERIES
-    work = passes * panels.n_rows * panels.query_bytes + n_queries * result_bytes * RESULT_BYTE
-    if work < THREAD_BYTES:
+    if not pays_threads(n_queries, panels, result_bytes):
         n_threads = 1
     few = n_queries < n_threads * tile
     n_units = -(-n_panels // together)
@@ -86,6 +84,13 @@ def plan(
         for first, last in ranges(0, n_queries, size):
             parts.append(Part(slice(first, last), split, steps))
     return parts, n_splits
+
+
+def pays_threads(n_queries: int, panels: _core.Panels, result_bytes: int = 0) -> bool:
+    """Whether a search is so large that a second thread gives more than it costs."""
+    passes = max(n_queries, FREE_QUERIES) if panels.packed else n_queries * FREE_QUERIES
+    work = passes * panels.n_rows * panels.query_bytes + n_queries * result_bytes * RESULT_BYTE
+    return work >= THREAD_BYTES
 
 
 def steps_by_block(parts: list[Part]) -> dict[int, Iterator[tuple[int, int]]]:

@@ -26,12 +26,17 @@ def thread_count(n_jobs: int | None) -> int:
     (`available_threads`), -2 all but one, and so on. None means the number that joblib's
     `parallel_config` sets; in joblib's workers the worker's share of the machine; else -1.
     """
+    check_n_jobs(n_jobs)
+    n_jobs = _joblib_jobs() if n_jobs is None else int(n_jobs)
+    return n_jobs if n_jobs > 0 else max(1, available_threads() + 1 + n_jobs)
+
+
+def check_n_jobs(n_jobs: int | None) -> None:
+    """Raise unless ``n_jobs`` is a number of threads that can be asked for."""
     if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool)):
         raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}")
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0: use None or -1 for all cores, 1 for one thread")
-    n_jobs = _joblib_jobs() if n_jobs is None else int(n_jobs)
-    return n_jobs if n_jobs > 0 else max(1, available_threads() + 1 + n_jobs)
 
 
 def available_threads() -> int:

@@ -29,14 +29,16 @@ from fastknn._checks import (
 )
 from fastknn._core import cpu_level
 from fastknn._keys import Keys, as_distances, check_found, merge, no_keys
-from fastknn._plan import Part, plan, steps_by_block
+from fastknn._plan import Part, pays_threads, plan, steps_by_block
 from fastknn._progress import said, shown
-from fastknn._threads import for_each, thread_count
+from fastknn._threads import check_n_jobs, for_each, thread_count
 from fastknn.searcher import SMALL_ELEMENTS, Searcher, choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
 
 SCREENS = ("auto", "none", "direct", "rounded", "projected")
+# Of a neighbor in a result: its key and its row.
+KEY_BYTES = 16
 # Attributes that differ from run to run with the clock, or with the searches that were made.
 MEASURED = ("costs_", "stats_")
 
@@ -468,7 +470,10 @@ class Index:
         self._sample.check(self.train)
         if name is not None:
             warn_of_scales(queries, self.train, self.metric, name)
-        searcher, n_threads = self._searcher.suited(k), thread_count(n_jobs)
+        check_n_jobs(n_jobs)
+        searcher, n_threads = self._searcher.suited(k), 1
+        if pays_threads(len(queries), searcher.panels, k * KEY_BYTES):
+            n_threads = thread_count(n_jobs)  # asking takes a tenth of the smallest searches
         if not len(queries):  # nothing to plan
             with shown(progress, 0):
                 self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
@@ -478,7 +483,7 @@ class Index:
             searcher.panels,
             n_threads,
             self.width,
-            k * 16,
+            k * KEY_BYTES,
             searcher.panels_together,
             searcher.reservoir_bytes(k),
         )

@@ -355,7 +355,7 @@ def test_limits_without_scikit_learns_private_names(free, monkeypatch):
     assert _threads._pool_limit() is None
 
 
-def test_the_limit_reaches_searches_votes_and_estimators(free, monkeypatch):
+def test_the_limit_reaches_searches_votes_and_estimators(free, eager_threads, monkeypatch):
     """Whoever takes `n_jobs` asks the one function, and for_each gets what it says."""
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     asked = []
