@@ -13,7 +13,7 @@ import pytest
 
 import fastknn
 
-MODULES = sorted(module.name for module in pkgutil.iter_modules(fastknn.__path__, "fastknn."))
+MODULES = sorted(one.name for one in pkgutil.walk_packages(fastknn.__path__, "fastknn."))
 
 
 def test_names():
@@ -120,7 +120,7 @@ def public_callables():
     """Functions and classes that users call, and the methods that are ours."""
     for name in MODULES:
         room = name.removeprefix("fastknn.")
-        if room.startswith("_") or room in ("reference", "cosine"):
+        if "._" in name or room == "reference":
             continue
         for one in getattr(importlib.import_module(name), "__all__", []):
             value = getattr(importlib.import_module(name), one)
