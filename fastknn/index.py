@@ -348,7 +348,9 @@ class Index:
                 "of value"
             )
         self._sample.check(self.train)
-        train = np.concatenate([self.train, converted])
+        # Row by row, as searches read them: NumPy would choose by the strides of what is given.
+        train = np.empty((len(self) + len(rows), self.width), self.train.dtype)
+        np.concatenate([self.train, converted], out=train)
         self._keep(self._searcher.with_more(train, thread_count(n_jobs)))
         return self
 

@@ -55,6 +55,19 @@ def test_append(dtype, metric, screen):
         assert_right(index, more[:3], train)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("screen", ["none", *SCREENS])
+def test_append_to_rows_that_share_memory(metric, screen):
+    """NumPy lays copies of such arrays out column by column; a search reads row by row."""
+    row, queries = rows(np.uint8, 1, 0), rows(np.uint8, 5, 1)
+    more = rows(np.uint8, 30, 2)
+    for first in (np.broadcast_to(row, (20, 40)), more):
+        for second in (np.broadcast_to(queries[0], (9, 40)), more):
+            index = Index(first, metric, screen=screen).append(second)
+            assert index.train.flags.c_contiguous
+            assert_right(index, queries, np.concatenate([first, second]))
+
+
 def test_append_takes_only_what_fits():
     index = Index(rows(np.uint8, 30, 0))
     with pytest.raises(ValueError, match="rows must be as wide as train"):
