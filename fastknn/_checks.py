@@ -463,13 +463,14 @@ def warn_of_scales(
     if are_floats[0] and not _within_one(queries):
         return
     low = int(np.floor(some.min()))
-    if metric == "cosine" and low == 0:
-        return
+    if metric == "cosine" and (low == 0 or _some(whole).min() < 0):
+        return  # both from zero on, or both about zero: then only the scale differs
     of_fractions, of_whole = (name, "train") if are_floats[0] else ("train", name)
+    full = 127 if whole.dtype == np.int8 else 255
     warnings.warn(
         f"{fractions.dtype} values from {low} to 1 in {of_fractions} meet {whole.dtype} values up "
         f"to {largest} in {of_whole}: unless that is meant, bring both to one scale, as "
-        f"{of_whole} / {255 if largest > 16 else largest} does",
+        f"{of_whole} / {full if largest > 16 else largest} does",
         UserWarning,
         stacklevel=_levels_up(),
     )

@@ -527,8 +527,15 @@ def test_angles_do_not_depend_on_the_scale():
         for metric in ("cosine", "correlation"):
             knn(FRACTIONS, BYTES, 2, metric)
         knn(FRACTIONS * 2 - 1, BYTES, 2, "correlation")
+        knn(FRACTIONS * 2 - 1, BYTES.view(np.int8), 2, "cosine")  # vectors as signed bytes
+        knn(BYTES.view(np.int8), FRACTIONS * 2 - 1, 2, "cosine")
     with pytest.warns(UserWarning, match="values from -1 to 1 in queries"):
         knn(FRACTIONS * 2 - 1, BYTES, 2, "cosine")
+
+
+def test_signed_bytes_have_a_scale_of_their_own():
+    with pytest.warns(UserWarning, match="int8 values up to .* in train: .* train / 127 does"):
+        knn(FRACTIONS * 2 - 1, BYTES.view(np.int8), 2)
 
 
 # --- Images as rows ---------------------------------------------------------------------------
