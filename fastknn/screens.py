@@ -38,7 +38,7 @@ from fastknn._rows import BLOCK_ELEMENTS, Rows
 from fastknn._threads import for_each
 from fastknn.direct import Direct, direct_screen
 
-# Elements of rows that all threads together contract at a time.
+# Elements of rows that all threads together contract at a time, where each has BLOCK_ELEMENTS.
 THREADS_ELEMENTS = 1 << 20
 # Bytes that the widest vectors compare at a time.
 CODE_VECTOR = 64
@@ -489,8 +489,12 @@ def _widened(codes: np.ndarray, width: int) -> np.ndarray:
 
 
 def row_blocks(rows: Rows, n_threads: int) -> Iterator[slice]:
-    """Blocks of rows whose float32 copies, one for each thread, stay within bounds."""
-    step = max(1, THREADS_ELEMENTS // (rows.shape[1] * n_threads))
+    """Blocks of rows whose float32 copies, one for each thread, stay within bounds.
+
+    However many threads, none is smaller than what `Cascade.encode` takes at a time: what a block
+    takes in Python, one thread at a time, would be all that is done.
+    """
+    step = max(1, max(THREADS_ELEMENTS // n_threads, BLOCK_ELEMENTS) // rows.shape[1])
     for start in range(0, len(rows), step):
         yield slice(start, min(start + step, len(rows)))
 

@@ -460,6 +460,17 @@ def test_screens_are_tried_for_the_neighbors_wanted(k, monkeypatch):
         Index(data, k=0)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2, 16, 64])
+def test_blocks_of_many_threads_are_not_tiny(n_threads):
+    rows = np.broadcast_to(np.uint8(0), (50_000, 3072))
+    blocks = list(screens.row_blocks(rows, n_threads))
+    assert [block.start for block in blocks[1:]] == [block.stop for block in blocks[:-1]]
+    assert (blocks[0].start, blocks[-1].stop) == (0, len(rows))
+    size = blocks[0].stop * rows.shape[1]
+    assert size > screens.BLOCK_ELEMENTS - rows.shape[1]
+    assert size * n_threads <= max(screens.THREADS_ELEMENTS, n_threads * screens.BLOCK_ELEMENTS)
+
+
 def test_useless_screens_are_not_chosen():
     """Every row at the same distance from every query: nothing can be ruled out."""
     data = np.eye(600, dtype=np.float32)
