@@ -417,6 +417,30 @@ class KNeighborsRegressor(FastNeighbors, _theirs.KNeighborsRegressor):
 class NearestNeighbors(FastNeighbors, _theirs.NearestNeighbors):
     __doc__ = _documentation(_theirs.NearestNeighbors)
 
+    def radius_neighbors(self, X=None, radius=None, return_distance=True, sort_results=False):
+        """Find the training rows within a radius: scikit-learn's search, as its documentation says.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), optional
+            By default the training rows themselves, none of which is its own neighbour.
+        radius : float, optional
+            By default the constructor's.
+        return_distance : bool, default True
+            Whether to return the distances too.
+        sort_results : bool, default False
+            Whether the nearest come first.
+
+        Returns
+        -------
+        distances : ndarray (n_queries,) of arrays of float64
+            Only if `return_distance`.
+        indices : ndarray (n_queries,) of arrays of int64
+        """
+        X = as_readable(X, "X")
+        with hint_of_shape(X):
+            return super().radius_neighbors(X, radius, return_distance, sort_results)
+
 
 @own_names
 class KNeighborsTransformer(FastNeighbors, _theirs.KNeighborsTransformer):

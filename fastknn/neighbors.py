@@ -5,6 +5,7 @@ Everything else, the search and the vote among it, is in `_drop_in.py`, whose cl
 """
 
 import copy
+from numbers import Number
 
 import numpy as np
 from scipy.sparse import issparse, vstack
@@ -125,7 +126,7 @@ class WeighedTargets(GrowingRows):
         -------
         self
         """
-        weight = fit_params.pop("sample_weight", None)
+        weight = _readable_weight(fit_params.pop("sample_weight", None))
         if fit_params:
             raise TypeError(
                 f"{type(self).__name__}.fit() takes X, y and sample_weight; "
@@ -173,6 +174,7 @@ class WeighedTargets(GrowingRows):
         self
         """
         self._check_appendable()
+        sample_weight = _readable_weight(sample_weight)
         if sample_weight is not None and not np.any(sample_weight):
             return self
         weight = self.sample_weight_
@@ -411,6 +413,13 @@ class KNeighborsTransformer(AppendableRows, _drop_in.KNeighborsTransformer):
            [1., 0., 0.],
            [0., 4., 0.]])
     """
+
+
+def _readable_weight(weight):
+    """Sample weights that scikit-learn can check: it would use masked ones as if they were not."""
+    if weight is None or isinstance(weight, Number):
+        return weight
+    return as_ndarray(weight, "sample_weight", "a number for each row")
 
 
 def _with_weight(X, y, weight) -> tuple:

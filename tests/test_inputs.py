@@ -284,6 +284,8 @@ MATRICES = [
     ("X", lambda array: NearestNeighbors().fit(ROWS).kneighbors(array)),
     ("X", lambda array: NearestNeighbors(algorithm="brute").fit(ROWS).kneighbors(array)),
     ("X", lambda array: NearestNeighbors().fit(ROWS).append(array)),
+    ("X", lambda array: NearestNeighbors().fit(ROWS).radius_neighbors(array, 1)),
+    ("X", lambda array: NearestNeighbors().fit(ROWS).radius_neighbors_graph(array, 1)),
     ("X", lambda array: KNeighborsClassifier().fit(array, LABELS)),
     ("X", lambda array: KNeighborsClassifier().fit(ROWS, LABELS).predict(array)),
     ("X", lambda array: KNeighborsClassifierCV(ks=[1]).fit(array, LABELS)),
@@ -297,6 +299,14 @@ VECTORS = [
     ("y", lambda array: KNeighborsClassifier().fit(ROWS, array)),
     ("y", lambda array: KNeighborsRegressor().fit(ROWS, array)),
     ("y", lambda array: KNeighborsClassifierCV(ks=[1]).fit(ROWS, array)),
+    (
+        "sample_weight",
+        lambda array: KNeighborsClassifier().fit(ROWS, LABELS, sample_weight=array),
+    ),
+    (
+        "sample_weight",
+        lambda array: KNeighborsRegressor().fit(ROWS, LABELS).append(ROWS, LABELS, array),
+    ),
     ("groups", lambda array: cross_validate_k(ROWS, LABELS, [1], groups=array)),
     ("train_labels", lambda array: probe(ROWS, array, ROWS, LABELS)),
     ("test_labels", lambda array: probe(ROWS, LABELS, ROWS, array)),
