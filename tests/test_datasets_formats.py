@@ -1009,6 +1009,46 @@ def test_table_of_words_and_floats(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        ",a,b,label\n7,1,2,x\n9,3,4,y\n",  # as pandas writes its index
+        "Unnamed: 0,a,b,label\n0,1,2,x\n1,3,4,y\n",
+        "Unnamed: 0.1,Unnamed: 0,a,b,label\n0,0,1,2,x\n1,1,3,4,y\n",
+        "a;b;label\n1;2;x\n3;4;y\n",
+        "a\tb\tlabel\n1\t2\tx\n3\t4\ty\n",
+        '\ufeff"a","b","label"\r\n"1","2","x"\r\n"3","4","y"\r\n',
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "tsv", "CSV"])
+def test_table_as_programs_write_it(tmp_path, text, ending):
+    pytest.importorskip("pandas")
+    (tmp_path / f"some.{ending}").write_text(text, encoding="utf-8", newline="")
+    images, labels, names, shape = load_labelled_images(tmp_path / f"some.{ending}")
+    assert images.tolist() == [[1, 2], [3, 4]]
+    assert labels.tolist() == [0, 1]
+    assert names == ("x", "y")
+    assert shape == (2,)
+
+
+def test_columns_in_another_order(tmp_path, capsys):
+    pytest.importorskip("pandas")
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("a,b,c,label\n1,2,3,0\n4,5,6,1\n")
+    for head in ("b,a,c,label", "label,b,a,c", "b,d,c,label"):
+        test.write_text(f"{head}\n1,1,1,1\n")
+        message = (
+            "must have the columns of train in the same order, and has 'b' where train has 'a'"
+        )
+        with pytest.raises(ValueError, match=f"the test part {message}"):
+            load_dataset(tmp_path)
+        assert main(["classify", "--train", str(train), "--test", str(test), "--k", "1"]) == 2
+        assert f"--test {message}" in capsys.readouterr().err
+    for head in ("label,a,b,c", "d,e,f,label"):  # other names may be those of the same columns
+        test.write_text(f"{head}\n1,1,1,1\n")
+        assert load_dataset(tmp_path).test.tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "an empty file"),

@@ -16,6 +16,8 @@ part come first, and then the words that only the test part has.
 Pixels
 ------
 Colour images are (3, height, width), but for NumPy's files and tables, which keep their order.
+In a table a column without a name, in which pandas writes the numbers of the rows, is left out; and
+both parts of a set must have their columns in the same order.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Tables with a column of labels: .csv, .tsv and .parquet, which pandas reads."""
+"""Tables with a column of labels: .csv, .tsv and .parquet, which pandas reads.
+
+A column without a name, in which pandas writes the numbers of the rows, is left out.
+"""
 
 import io
 import math
@@ -10,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from fastknn.datasets._pictures import Picture, decoded
-from fastknn.datasets._sets import LabelledImages, as_classes
+from fastknn.datasets._sets import LabelledImages, TableRows, as_classes
 from fastknn.datasets._source import FileError, Part, description, look_at, refuse, words_of
 
 LABEL_COLUMNS = ("label", "class", "target", "y")
+# What pandas calls the numbers of rows that `to_csv` and `to_parquet` write beside the values.
+INDEX = re.compile(r"(Unnamed: 0(\.\d+)?|__index_level_\d+__)?")
 # A table may claim any number of rows. None that is larger than this is so much larger than its
 # file.
 LARGEST_RATIO = 1000
@@ -32,6 +37,8 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
         table = _parquet(pandas, part)
     else:
         table = _text(pandas, part)
+    index = [name for name in table.columns if INDEX.fullmatch(str(name))]
+    table = table.drop(columns=index) if index else table
     names = [str(name) for name in table.columns]
     place = _label_place(part, names, label)
     if not len(table) or len(names) < 2:
@@ -50,14 +57,18 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
         return LabelledImages(
             images.reshape(len(table), -1), numbers, class_names, images.shape[1:]
         )
-    return LabelledImages(_pixels(part, table), numbers, class_names, _image_shape(names, place))
+    rows = TableRows(_pixels(part, table), numbers, class_names, _image_shape(names, place))
+    rows.columns = tuple(str(name) for name in table.columns)
+    return rows
 
 
 def _text(pandas: Any, part: Part) -> Any:
     look = look_at(part.path)
     if look.zipped or b"\0" in look.head or not look.size:
         refuse(part, "a table of text (.csv or .tsv)", description(look))
-    separator = "\t" if part.name.lower().endswith(".tsv") else ","
+    first_line = look.head.partition(b"\n")[0].decode("latin-1")
+    likely = "\t,;" if part.name.lower().endswith(".tsv") else ",;\t"
+    separator = max(likely, key=first_line.count)
     try:
         with part.path.open("rb") as stream, warnings.catch_warnings():
             # It warns of values that it leaves out.

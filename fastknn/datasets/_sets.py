@@ -48,6 +48,12 @@ class LabelledImages(NamedTuple):
         return f"LabelledImages({_summary(self.images)}, {_classes(self.labels, self.image_shape)})"
 
 
+class TableRows(LabelledImages):
+    """The rows of a table, which know the names of their columns."""
+
+    columns: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A training and a test set of labelled images.
@@ -172,8 +178,10 @@ def matched(
     Raises
     ------
     ValueError
-        If images of the two sets have different shapes, although they have as many pixels.
+        If images of the two sets have different shapes, although they have as many pixels, or two
+        tables have a column of the same name in different places.
     """
+    _check_columns(train, test, name)
     return _one_numbering(train, _one_order(train, test, name))
 
 
@@ -205,6 +213,19 @@ def _one_numbering(
         train._replace(class_names=names),
         test._replace(labels=moved[test.labels], class_names=names),
     )
+
+
+def _check_columns(train: LabelledImages, test: LabelledImages, name: str) -> None:
+    ours, theirs = (getattr(one, "columns", ()) for one in (train, test))
+    if len(ours) != len(theirs):
+        return  # which whoever compares widths will say
+    places = {column: place for place, column in enumerate(ours)}
+    for place, column in enumerate(theirs):
+        if places.get(column, place) != place:
+            raise ValueError(
+                f"{name} must have the columns of train in the same order, and has {column!r} "
+                f"where train has {ours[place]!r}"
+            )
 
 
 def _one_order(train: LabelledImages, test: LabelledImages, name: str) -> LabelledImages:
