@@ -496,6 +496,8 @@ def as_path(path, name: str) -> Path:
     """Return ``path``, with ~ expanded, if it is one."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"{name} must be a path, a str or os.PathLike; got {path!r}")
+    if not os.fspath(path):  # which would be the folder that the process is in
+        raise ValueError(f"{name} must be a path, and is empty")
     return Path(path).expanduser()
 
 

@@ -76,7 +76,7 @@ def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledIma
     """
     from fastknn.datasets import has_parts, matched, part_files
 
-    kind, files = part_files(options.train, "train")
+    kind, files = part_files(as_path(options.train, "--train"), "train")
     if options.test is None:
         try:
             test_kind, test_files = part_files(options.train, "test")

@@ -16,13 +16,13 @@ from typing import NoReturn
 import numpy as np
 
 from fastknn import __version__
-from fastknn._checks import METRIC_NAMES, as_k, check_width, checked_matrix
+from fastknn._checks import METRIC_NAMES, as_k, as_path, check_width, checked_matrix
 from fastknn._files import check_ending, check_writable, written_whole
 from fastknn._threads import thread_count
 from fastknn._tune import check_drawable, classified, load_sets, tune
 
 DESCRIPTION = """\
-Exact k-nearest-neighbour classification under L1 and L2.
+Exact k-nearest-neighbour search and classification.
 """
 CLASSIFY = """\
 Classify images by the majority of their exact K nearest neighbours.
@@ -521,6 +521,8 @@ def _tune(options: argparse.Namespace) -> None:
         check_ending(options.output, "--output", (".csv", ".json"))
     if options.plot:
         check_drawable(options.plot, "--plot")
+    if options.folds < 2:
+        raise ValueError(f"--folds must be at least 2; got {options.folds}")
     thread_count(options.n_jobs)
     tune(options, _shows_progress(options))
 
@@ -532,7 +534,8 @@ def _ground_truth(options: argparse.Namespace) -> None:
     _check_outputs(options)
     check_truth_file(options.output, "--output")
     thread_count(options.n_jobs)
-    train, queries = open_vectors(options.train), open_vectors(options.queries)
+    files = as_path(options.train, "--train"), as_path(options.queries, "--queries")
+    train, queries = map(open_vectors, files)
     for name, rows in (("--train", train), ("--queries", queries)):
         checked_matrix(rows, name, check_finite=False)
     check_width(queries, train.shape[1], "--queries")

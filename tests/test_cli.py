@@ -465,6 +465,34 @@ def test_bad_tuning(image_file, more, match, capsys):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tune", "--train", "no", "--folds", "1"], "--folds must be at least 2; got 1"),
+        (["tune", "--train", ""], "--train must be a path, and is empty"),
+        (["classify", "--train", ""], "--train must be a path, and is empty"),
+        (["classify", "--train", ".", "--output", ""], "--output: cannot write ''"),
+        (
+            ["ground-truth", "--train", "", "--queries", "no.npy", "--output", "o.npy"],
+            "--train must be a path, and is empty",
+        ),
+        (
+            ["ground-truth", "--train", "no.npy", "--queries", "", "--output", "o.npy"],
+            "--queries must be a path, and is empty",
+        ),
+    ],
+)
+def test_what_no_file_can_mend_is_said_before_any_is_read(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert f"fastknn: error: {message}" in capsys.readouterr().err
+
+
+def test_empty_path_of_test_images(image_file, capsys):
+    _, train, *_ = image_file
+    assert main(["classify", "--train", train, "--test", ""]) == 2
+    assert "fastknn: error: --test must be a path, and is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("ks", "metrics", "weights"),
     [
         (["1,3"], ["l1,l2"], ["uniform"]),

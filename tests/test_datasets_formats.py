@@ -1030,6 +1030,15 @@ def test_table_as_programs_write_it(tmp_path, text, ending):
     assert shape == (2,)
 
 
+def test_a_folder_of_archives_names_its_files(tmp_path):
+    for name in ("bloodmnist", "pathmnist"):
+        np.savez(tmp_path / f"{name}.npz", x_train=[[1]], y_train=[0], x_test=[[1]], y_test=[0])
+    message = r"found bloodmnist\.npz, pathmnist\.npz \(a single file is read by its own path\)"
+    with pytest.raises(FileNotFoundError, match=message):
+        load_dataset(tmp_path)
+    assert load_dataset(tmp_path / "pathmnist.npz").test.tolist() == [[1]]
+
+
 def test_columns_in_another_order(tmp_path, capsys):
     pytest.importorskip("pandas")
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"

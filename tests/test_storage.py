@@ -322,3 +322,12 @@ def test_rows_on_disk_are_not_loaded(tmp_path, monkeypatch):
     assert peak < train.nbytes / 2
     assert index.stats_["rows_refined"] < 0.05 * 5 * len(train)
     assert_array_equal(found[1], reference_knn(train[:5], train, 3, "l2")[1])
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
+    Index(np.eye(3)).save(tmp_path / "index")
+    monkeypatch.chdir(tmp_path / "index")
+    with pytest.raises(ValueError, match=r"^path must be a path, and is empty$"):
+        load_index("")
+    with pytest.raises(ValueError, match=r"^path must be a path, and is empty$"):
+        Index(np.eye(3)).save("")

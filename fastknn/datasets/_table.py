@@ -367,6 +367,8 @@ def locate(kinds: Sequence[Format], path: Path, any_set: bool = True) -> Found:
         expected = " or ".join(f"{name} files ({file} ...)" for name, file in names)
     listing = sorted(os.listdir(path))
     seen = ", ".join(listing[:5]) + (" ..." if len(listing) > 5 else "") or "an empty folder"
+    if any((path / name).is_file() for name in listing):
+        seen += " (a single file is read by its own path)"
     raise FileNotFoundError(f"{path}: expected {expected}, found {seen}")
 
 
