@@ -30,8 +30,8 @@ Classify images by the majority of their exact K nearest neighbours.
 PATH is a folder or a file of labelled images: CIFAR, MNIST and sets like it, STL-10, SVHN, images
 in a folder for each class, or .npz, .npy, .csv, .tsv or .parquet. Where PATH holds both parts of a
 set, as a folder, a .npz or the .tar.gz of CIFAR can, --train takes the training part and --test the
-test part; --test is then not needed. Another file is one part, and is read whole. No file may be in
-both sets.
+test part; --test is then not needed. Another file, or a folder of images for each class, is one
+part and is read whole. No file may be in both sets.
 """
 RUN = """\
 Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from

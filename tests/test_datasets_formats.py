@@ -1030,6 +1030,56 @@ def test_table_as_programs_write_it(tmp_path, text, ending):
     assert shape == (2,)
 
 
+def write_gray(*files):
+    image = pytest.importorskip("PIL.Image")
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.new("L", (4, 4)).save(file)
+
+
+def test_test_images_without_folders_of_classes(tmp_path, capsys):
+    # As in tiny-imagenet, where another file tells the classes of val/images.
+    train, val = tmp_path / "train", tmp_path / "val"
+    write_gray(*(train / name / "images/0.png" for name in ("n01", "n02")), val / "images/0.png")
+    message = r"must have a class of train: it has 'images', and train has 'n01', 'n02'"
+    with pytest.raises(ValueError, match=rf"the test part {message}"):
+        load_dataset(tmp_path)
+    assert main(["classify", "--train", str(train), "--test", str(val), "--k", "1"]) == 2
+    assert message in capsys.readouterr().err
+    assert load_labelled_images(train).labels.tolist() == [0, 1]
+
+
+def test_folders_of_classes_for_training_and_for_testing(tmp_path, capsys):
+    train, test = tmp_path / "set/train", tmp_path / "set/test"
+    write_gray(*(folder / name / "0.png" for folder in (train, test) for name in ("cat", "dog")))
+    paths = ["--train", str(train), "--test", str(test)]
+    assert main(["classify", *paths, "--k", "1"]) == 0
+    assert "of 2)" in capsys.readouterr().out
+    assert main(["classify", "--train", str(tmp_path / "set"), "--k", "1"]) == 0
+    assert main(["classify", "--train", str(train), "--test", str(train)]) == 2
+    assert "train is in both" in capsys.readouterr().err
+
+
+def test_a_folder_around_the_folders_of_classes(tmp_path):
+    write_gray(tmp_path / "set/cat/0.png", tmp_path / "set/dog/0.png")
+    with pytest.raises(ValueError, match=r"only set, which has such folders: give its path"):
+        load_labelled_images(tmp_path)
+    assert load_labelled_images(tmp_path / "set").class_names == ("cat", "dog")
+    (tmp_path / "set/dog/0.png").unlink()
+    assert load_labelled_images(tmp_path).class_names == ("set",)
+
+
+def test_cifar10_has_one_kind_of_labels(tmp_path):
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073))
+    for label in ("fine", "label"):
+        with pytest.raises(ValueError, match=r"^label must be left out for CIFAR-10"):
+            load_labelled_images(tmp_path / "data_batch_1.bin", label=label)
+    (tmp_path / "own.pkl").write_bytes(pickle.dumps({"data": bytes_of((1, 3072)), "labels": [1]}))
+    for label in ("fine", "label"):
+        with pytest.raises(ValueError, match=r"^label must be left out for CIFAR-10, got"):
+            load_labelled_images(tmp_path / "own.pkl", label=label)
+
+
 def test_a_folder_of_archives_names_its_files(tmp_path):
     for name in ("bloodmnist", "pathmnist"):
         np.savez(tmp_path / f"{name}.npz", x_train=[[1]], y_train=[0], x_test=[[1]], y_test=[0])

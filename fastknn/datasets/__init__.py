@@ -331,7 +331,7 @@ def part_files(path: str | os.PathLike[str], split: str) -> tuple[_table.Format,
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     path = as_path(path, "path")
     if path.is_dir():
-        found = _table.locate([kind for kind in _table.FORMATS if kind.parts or kind.below], path)
+        found = _located(path)
         return found.kind, found.files(split)
     kind = _table.file_format(path)
     parts = kind.parts_inside(path)
@@ -343,11 +343,16 @@ def part_files(path: str | os.PathLike[str], split: str) -> tuple[_table.Format,
 
 
 def has_parts(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder, or a file that holds a training and a test part."""
+    """Whether a file holds a training and a test part, or a folder is more than one part itself."""
     path = as_path(path, "path")
     if path.is_dir():
-        return True
+        below = _located(path).parts_below
+        return below is None or below["train"] != [Part(path)]
     return bool(_table.file_format(path).parts_inside(path))
+
+
+def _located(path: Path) -> _table.Found:
+    return _table.locate([kind for kind in _table.FORMATS if kind.parts or kind.below], path)
 
 
 def _load_dataset(

@@ -78,6 +78,8 @@ class Cifar:
         """The labels of a name, or the default."""
         if label is None:
             return next(iter(self.labels.values()))
+        if len(self.labels) == 1:
+            raise ValueError(f"label must be left out for CIFAR-10, got {label!r}")
         if label not in self.labels:
             choice = " or ".join(map(repr, self.labels))
             raise ValueError(f"label must be {choice}, got {label!r}")

@@ -40,7 +40,11 @@ def read(parts: Sequence[Part], label: str | None) -> LabelledImages:
     """All images below a folder, the class of each being the folder in it that it lies in."""
     (part,) = parts
     files, words = [], []
-    for folder in class_folders(part.path):
+    folders = class_folders(part.path)
+    if len(folders) == 1 and _looks_like_a_set(folders[0]):
+        expected = "a folder of images for each class"
+        refuse(part, expected, f"only {folders[0].name}, which has such folders: give its path")
+    for folder in folders:
         found = list(_files(folder))
         if not found:
             expected = f"image files ({', '.join(ENDINGS[:4])} ...) in each of its folders"
@@ -130,20 +134,28 @@ def class_folders(root: Path) -> list[Path]:
     return [root / name for name in names]
 
 
+def _looks_like_a_set(folder: Path) -> bool:
+    """Whether what should be a class has itself several folders of images, and no other images."""
+    first = [file.relative_to(folder).parts for file in _files(folder)]
+    return all(len(parts) > 1 for parts in first) and len({parts[0] for parts in first}) > 1
+
+
 def _numbers(part: Part) -> tuple[dict[str, int], tuple[str, ...]]:
     """The label of each class, and the names, alike for both parts of a set."""
     both = folder_parts(part.path.parent)
     parts = both["train"] + both.get("test", []) if "train" in both else []
-    sets, words = [], []
-    for one in parts if part in parts else [part]:
-        names = [folder.name for folder in class_folders(one.path)]
+    words = [[folder.name for folder in class_folders(one.path)] for one in parts]
+    # Parts without a class in common have no numbering in common: whoever wants both will say so.
+    if part not in parts or (len(parts) == 2 and set(words[0]).isdisjoint(words[1])):
+        parts, words = [part], [[folder.name for folder in class_folders(part.path)]]
+    sets = []
+    for one, names in zip(parts, words, strict=True):
         numbers, class_names = as_classes(one, names, len(names), "the names of its folders")
         sets.append(LabelledImages(np.empty((len(names), 1)), numbers, class_names, (1,)))
-        words.append(names)
     sets = list(matched(*sets)) if len(sets) == 2 else sets
     labels = {}
-    for names, one in zip(words, sets, strict=True):
-        labels |= dict(zip(names, one.labels.tolist(), strict=True))
+    for names, one_set in zip(words, sets, strict=True):
+        labels |= dict(zip(names, one_set.labels.tolist(), strict=True))
     return labels, sets[0].class_names
 
 

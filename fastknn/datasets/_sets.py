@@ -178,15 +178,16 @@ def matched(
     Raises
     ------
     ValueError
-        If images of the two sets have different shapes, although they have as many pixels, or two
-        tables have a column of the same name in different places.
+        If images of the two sets have different shapes, although they have as many pixels, two
+        tables have a column of the same name in different places, or no class has a name that
+        both sets know.
     """
     _check_columns(train, test, name)
-    return _one_numbering(train, _one_order(train, test, name))
+    return _one_numbering(train, _one_order(train, test, name), name)
 
 
 def _one_numbering(
-    train: LabelledImages, test: LabelledImages
+    train: LabelledImages, test: LabelledImages, name: str
 ) -> tuple[LabelledImages, LabelledImages]:
     """The labels of ``train`` stay; names that only ``test`` has come after the others."""
     ours, theirs = train.class_names, test.class_names
@@ -206,9 +207,12 @@ def _one_numbering(
         digits = tuple(str(label) for label in range(1 + int(labels[-1])))
         ours, theirs = ours or digits, theirs or digits
     known = set(ours)
-    names = (*ours, *(name for name in theirs if name not in known))
-    places = {name: place for place, name in enumerate(names)}
-    moved = np.array([places[name] for name in theirs], np.int64)
+    if known.isdisjoint(theirs):  # then no prediction could be right
+        one, other = (", ".join(map(repr, some[:3])) for some in (theirs, ours))
+        raise ValueError(f"{name} must have a class of train: it has {one}, and train has {other}")
+    names = (*ours, *(word for word in theirs if word not in known))
+    places = {word: place for place, word in enumerate(names)}
+    moved = np.array([places[word] for word in theirs], np.int64)
     return (
         train._replace(class_names=names),
         test._replace(labels=moved[test.labels], class_names=names),
