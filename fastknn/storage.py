@@ -100,6 +100,7 @@ def _description(folder: Path) -> dict:
         ) from error
     try:
         sealed = json.loads(data)
+        _require(isinstance(sealed, dict), "it is not an object in JSON")
         text = sealed["description"]
         if zlib.crc32(text.encode()) != sealed["crc32"]:
             raise ValueError("its checksum does not fit")

@@ -331,3 +331,11 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
         load_index("")
     with pytest.raises(ValueError, match=r"^path must be a path, and is empty$"):
         Index(np.eye(3)).save("")
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"index"'])
+def test_other_json_is_told_in_plain_words(tmp_path, text):
+    Index(np.eye(3)).save(tmp_path / "index")
+    (tmp_path / "index/index.json").write_text(text)
+    with pytest.raises(ValueError, match=r"not the description of an index: it is not an object"):
+        load_index(tmp_path / "index")
