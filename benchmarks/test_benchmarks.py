@@ -573,7 +573,7 @@ print(imported - with_numpy, theirs - imported, ended - theirs, ended - started)
 
 @pytest.mark.parametrize("n_queries", [100, 10_000])
 def test_first_prediction(benchmark, n_queries):
-    """A fresh process: imports, and a first prediction; 100 queries never load Numba, 10,000 do."""
+    """A fresh process: imports, and a first prediction. So few votes load no Numba."""
     code = FIRST_PREDICTION.replace("QUERIES", str(n_queries))
     runs = []
 
