@@ -30,11 +30,14 @@ BEGINNINGS = (
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (0, b"GIF8", "a GIF picture"),
     (0, b"BM", "a BMP picture"),
+    *((0, order, "a TIFF picture") for order in (b"II*\0", b"MM\0*")),
+    (0, b"Rar!", "a RAR archive"),
     (0, b"%PDF", "a PDF document"),
     (0, b"\0\0\x08\x01", "an IDX file of labels"),
     (0, b"\0\0\x08\x03", "an IDX file of images"),
     (0, b"version https://git-lfs", "a pointer of Git LFS, whose file was not fetched"),
     *((0, b"\x80" + bytes([protocol]), "a pickle") for protocol in range(2, 6)),
+    *((0, text, "a pickle") for text in (b"(dp", b"(lp", b"ccopy_reg\n", b"cnumpy")),
 )
 
 

@@ -126,12 +126,6 @@ def _kind(head: bytes) -> str:
             return f"a zip archive that begins with {name[:60]!r}"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "a WebP picture"
-    if head.startswith((b"II*\0", b"MM\0*")):
-        return "a TIFF picture"
-    if head.startswith(b"Rar!"):
-        return "a RAR archive"
-    if head.startswith((b"(dp", b"(lp", b"ccopy_reg\n", b"cnumpy")):
-        return "a pickle"
     return kind_of_file(head)
 
 
