@@ -1510,3 +1510,12 @@ def test_table_is_whole():
     for kind in _table.FORMATS:
         assert set(kind.parts) <= {"train", "test", "names"}
     assert _idx.NAMES["letters"][0] == "N/A"
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"PAR1PAR1", b"PAR1" + bytes(20)])
+def test_damaged_parquet_is_said_without_any_package(tmp_path, monkeypatch, content):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "some.parquet").write_bytes(content)
+    message = r"some\.parquet: expected a Parquet table, found one that is cut off"
+    with pytest.raises(ValueError, match=message):
+        load_labelled_images(tmp_path / "some.parquet")

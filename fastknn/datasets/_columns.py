@@ -92,6 +92,9 @@ def _text(pandas: Any, part: Part) -> Any:
 
 def _parquet(pandas: Any, part: Part) -> Any:
     content = part.path.read_bytes()
+    # Before any package is asked for: it ends as it begins, with the length of its footer between.
+    if len(content) < 3 * len(PARQUET_MAGIC) or not content.endswith(PARQUET_MAGIC):
+        refuse(part, "a Parquet table", "one that is cut off or damaged")
     try:
         try:
             from pyarrow.parquet import ParquetFile
