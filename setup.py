@@ -4,11 +4,9 @@ Only the per-CPU kernel files get CPU flags; which of them runs is decided at ru
 compiler that does not know a level's flags leaves that level out, with a notice.
 """
 
-import contextlib
 import glob
 import os
 import platform
-import shutil
 import sys
 
 from Cython.Build import cythonize
@@ -16,7 +14,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-KERNELS = "fastknn/_kernels"
+KERNELS = "fastknn/engine/kernels"
+HEADERS = sorted(glob.glob(f"{KERNELS}/**/*.h", recursive=True))
 # -Wno-psabi: vectors wider than the level's are returned by inlined functions only.
 C_FLAGS = [
     "-std=c11",
@@ -26,7 +25,7 @@ C_FLAGS = [
     "-fno-math-errno",
     "-Wno-psabi",
 ]
-# Level: flags. The order is that of the levels in dispatch.c; base is always built.
+# Level: flags. The order is that of the levels in dispatch.c; portable is always built.
 LEVELS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"],
@@ -42,10 +41,10 @@ class BuildKernels(build_ext):
         flags = C_FLAGS if gcc_like else []
         ext.extra_compile_args = [*flags, *ext.extra_compile_args]
         have = []
-        objects = self.compile_kernel("base", flags)
+        objects = self.compile_kernel("portable/portable.c", flags)
         for level, cpu_flags in LEVELS.items() if X86 and gcc_like else ():
             try:
-                objects += self.compile_kernel(level, [*flags, *cpu_flags])
+                objects += self.compile_kernel(f"x86/{level}.c", [*flags, *cpu_flags])
                 have.append((f"FASTKNN_HAVE_{level.upper()}", "1"))
             except CompileError:
                 print(
@@ -53,29 +52,17 @@ class BuildKernels(build_ext):
                     f"(needs {' '.join(cpu_flags)}); going on without them",
                     file=sys.stderr,
                 )
-        objects += self.compile_kernel("dispatch", flags, have)
+        objects += self.compile_kernel("dispatch.c", flags, have)
         ext.extra_objects = [*ext.extra_objects, *objects]
         super().build_extension(ext)
-        self.copy_to_source(ext)
-
-    def copy_to_source(self, ext: Extension) -> None:
-        """Put the module beside its source as well.
-
-        ``python -m fastknn`` in the source folder finds that folder before the installed
-        package.
-        """
-        built = self.get_ext_fullpath(ext.name)
-        beside = os.path.join("fastknn", os.path.basename(built))
-        with contextlib.suppress(OSError, shutil.SameFileError):  # a read-only folder, say
-            shutil.copyfile(built, beside)
 
     def compile_kernel(self, name: str, flags: list[str], macros: list = ()) -> list[str]:
         return self.compiler.compile(
-            [f"{KERNELS}/{name}.c"],
+            [f"{KERNELS}/{name}"],
             output_dir=self.build_temp,
             macros=list(macros),
             extra_postargs=flags + os.environ.get("FASTKNN_CFLAGS", "").split(),
-            depends=[f"{KERNELS}/{h}" for h in sorted(os.listdir(KERNELS)) if h.endswith(".h")],
+            depends=HEADERS,
         )
 
 
@@ -83,9 +70,9 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                "fastknn._core",
-                ["fastknn/_core.pyx"],
-                depends=[*glob.glob(f"{KERNELS}/*.[ch]"), *glob.glob("fastknn/_blocks/*.pxi")],
+                "fastknn.engine._core",
+                ["fastknn/engine/_core.pyx"],
+                depends=[*HEADERS, *glob.glob("fastknn/engine/*.pxi")],
                 extra_compile_args=os.environ.get("FASTKNN_CFLAGS", "").split(),
                 extra_link_args=os.environ.get("FASTKNN_LDFLAGS", "").split(),
             )

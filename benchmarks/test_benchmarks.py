@@ -232,11 +232,11 @@ def worker(cifar10, tmp_path_factory):
         process.wait()
 
 
-@pytest.mark.parametrize("level", ["avx2", "base"])
+@pytest.mark.parametrize("level", ["avx2", "portable"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_level_cifar10(benchmark, worker, cifar10, metric, level):
     """The direct screen at a forced CPU level, and the memory that a search takes."""
-    from fastknn import _core
+    from fastknn.engine import _core
 
     if level not in _core.cpu_levels():
         pytest.skip(f"this machine does not run {level}")
@@ -414,7 +414,8 @@ def test_vote(benchmark):
     """Majority votes of 10 neighbours: all k of 1..10 at once, against one k of SciPy's mode."""
     from scipy.stats import mode
 
-    from fastknn.vote import topk, vote
+    from fastknn.voting.selection import topk
+    from fastknn.voting.votes import vote
 
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 10, (100_000, 10))
@@ -431,7 +432,7 @@ def test_vote(benchmark):
 
 def test_first_vote(benchmark, tmp_path):
     """Seconds of the first vote in a fresh process, with Numba's cache cold and warm."""
-    code = "import time; t = time.perf_counter(); from fastknn.vote import vote; vote([[0, 1]]); "
+    code = "import time; t = time.perf_counter(); from fastknn.voting.votes import vote; vote([[0, 1]]); "
     code += "print(time.perf_counter() - t)"
     seconds = {"cold": [], "warm": []}
 
@@ -469,7 +470,7 @@ ACCURACIES = {
 def test_accuracy(benchmark, request, name, metric):
     """Accuracy on the whole test set for several k in one search, beside the known results."""
     from fastknn import Index
-    from fastknn.vote import vote
+    from fastknn.voting.votes import vote
 
     data = request.getfixturevalue(name)
     index = Index(data.train, metric)

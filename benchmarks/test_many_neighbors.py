@@ -12,7 +12,7 @@ import pytest
 from measure import take_turns
 
 from fastknn import Index
-from fastknn.vote import topk
+from fastknn.voting.selection import topk
 
 ROWS, QUERIES = 50_000, 16
 KS = [10, 100, 250, 260, 1000, 2500, 10_000, 50_000]

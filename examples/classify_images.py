@@ -4,7 +4,7 @@ import numpy as np
 from common import images, save
 
 from fastknn import Index, plot
-from fastknn.vote import vote
+from fastknn.voting.votes import vote
 
 data = images()
 index = Index(data.train, "l2")

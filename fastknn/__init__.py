@@ -1,4 +1,4 @@
-"""Exact k-nearest-neighbour search and classification under L1 and L2, made fast.
+"""Exact k-nearest-neighbor search and classification under L1, L2 and cosine, made fast.
 
 The public names are loaded when they are first used, so ``import fastknn`` costs little.
 """
@@ -8,32 +8,34 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+# Public name: the module that defines it. None: a module or folder that is reached by name.
 _HOME = {
-    "Index": "index",
-    "knn": "graph",
-    "knn_graph": "graph",
-    "load_index": "index",
-    "pairwise_distances": "pairwise",
-    "cpu_level": "index",
-    "KNeighborsClassifier": "neighbors",
-    "KNeighborsRegressor": "neighbors",
-    "KNeighborsTransformer": "neighbors",
-    "LocalOutlierFactor": "neighbors",
-    "NearestNeighbors": "neighbors",
-    "KNeighborsClassifierCV": "model_selection",
-    "KNeighborsRegressorCV": "model_selection",
-    "cross_validate_k": "model_selection",
-    "ground_truth": "evaluation",
-    "probe": "evaluation",
-    "patch_sklearn": "patching",
-    "patched_sklearn": "patching",
-    "unpatch_sklearn": "patching",
-    "topk": "vote",
-    # Modules that are reached by name.
+    "Index": "search.index",
+    "load_index": "search.index",
+    "cpu_level": "search.index",
+    "knn": "search.calls",
+    "knn_graph": "search.calls",
+    "pairwise_distances": "search.pairwise",
+    "KNeighborsClassifier": "estimators.neighbors",
+    "KNeighborsRegressor": "estimators.neighbors",
+    "KNeighborsTransformer": "estimators.neighbors",
+    "LocalOutlierFactor": "estimators.neighbors",
+    "NearestNeighbors": "estimators.neighbors",
+    "KNeighborsClassifierCV": "estimators.model_selection",
+    "KNeighborsRegressorCV": "estimators.model_selection",
+    "cross_validate_k": "estimators.model_selection",
+    "patch_sklearn": "estimators.patching",
+    "patched_sklearn": "estimators.patching",
+    "unpatch_sklearn": "estimators.patching",
+    "ground_truth": "evaluation.truth",
+    "probe": "evaluation.probing",
+    "topk": "voting.selection",
+    "vote": "voting.votes",
+    "vote_proba": "voting.votes",
     "datasets": None,
-    "model_selection": None,
+    "evaluation": None,
     "plot": None,
-    "vote": None,
+    "voting": None,
 }
 
 __all__ = ["__version__", *_HOME]

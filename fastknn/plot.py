@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastknn._checks import (
+from fastknn._utils.checks import (
     _as_array,
     as_count,
     as_labels,
@@ -541,7 +541,7 @@ def decision_regions_side_by_side(
     >>> plot.decision_regions_side_by_side(points, labels, ks=[1, 2]).shape
     (2, 2)
     """
-    from fastknn.neighbors import KNeighborsClassifier
+    from fastknn.estimators.neighbors import KNeighborsClassifier
 
     resolution = as_count(resolution, "resolution")
     X = _points(X)
@@ -729,7 +729,7 @@ def survivors(index, *, ax: Axes | None = None) -> Axes:
     >>> _ = index.search(rows[:50], 5)
     >>> ax = plot.survivors(index)
     """
-    from fastknn.index import Index
+    from fastknn.search.index import Index
 
     _check_ax(ax)
     if not isinstance(index, Index):

@@ -14,8 +14,11 @@ from collections import Counter
 import pytest
 
 import fastknn
-from fastknn import _drop_in, graph, screens, searcher
-from fastknn.index import Index
+from fastknn.estimators import drop_in
+from fastknn.screens import proposals
+from fastknn.search import calls, trial
+from fastknn.search.index import Index
+from fastknn.search.searcher import Searcher
 
 ANSWERS = pytest.StashKey[list]()
 
@@ -25,20 +28,20 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
 
     Of several screens that the name allows, the quickest is taken, but never the direct one.
     """
-    for module in (graph, _drop_in):
+    for module in (calls, drop_in):
         patch.setattr(module, "screen_for", lambda *sizes: screen)
-    patch.setattr(_drop_in, "SCREENS", ("none", screen))
-    patch.setattr(_drop_in, "TREE_WIDTH", 0)
-    patch.setattr(searcher, "SMALL_ELEMENTS", 0)
+    patch.setattr(drop_in, "SCREENS", ("none", screen))
+    patch.setattr(drop_in, "TREE_WIDTH", 0)
+    patch.setattr(trial, "SMALL_ELEMENTS", 0)
     # Stages of projections for a few features.
-    patch.setattr(screens, "PROJECTED_L2", ((1,), (3,), (1, 3)))
-    patch.setattr(screens, "PROJECTED_L1", ((2,), (4, 2)))
-    patch.setattr(screens, "FEWEST_GROUPS", 1)
+    patch.setattr(proposals, "PROJECTED_L2", ((1,), (3,), (1, 3)))
+    patch.setattr(proposals, "PROJECTED_L1", ((2,), (4, 2)))
+    patch.setattr(proposals, "FEWEST_GROUPS", 1)
     # On few rows no screen pays: each would lose to the direct one, or hand over to it.
-    patch.setattr(searcher.Searcher, "may_give_up", property(lambda self: False))
-    cost = searcher._Trial.cost.fget
+    patch.setattr(Searcher, "may_give_up", property(lambda self: False))
+    cost = trial._Trial.cost.fget
     patch.setattr(
-        searcher._Trial,
+        trial._Trial,
         "cost",
         property(lambda trial: cost(trial) if trial.searcher.codes else float("inf")),
     )
@@ -52,8 +55,8 @@ def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
     """
     answers: list[str] = []  # appending is safe where several threads search
     current = threading.local()
-    kneighbors, search = _drop_in.FastNeighbors.kneighbors, Index.search_keys
-    radius_neighbors = _drop_in.NearestNeighbors.radius_neighbors
+    kneighbors, search = drop_in.FastNeighbors.kneighbors, Index.search_keys
+    radius_neighbors = drop_in.NearestNeighbors.radius_neighbors
 
     @functools.wraps(kneighbors)
     def counted_kneighbors(self, *arguments, **named):
@@ -74,10 +77,10 @@ def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
         answers.append("radius")
         return found
 
-    for name in _drop_in.__all__:  # each of which has it under its own name
-        patch.setattr(getattr(_drop_in, name), "kneighbors", counted_kneighbors)
+    for name in drop_in.__all__:  # each of which has it under its own name
+        patch.setattr(getattr(drop_in, name), "kneighbors", counted_kneighbors)
     patch.setattr(Index, "search_keys", noted_search)
-    patch.setattr(_drop_in.NearestNeighbors, "radius_neighbors", counted_radius_neighbors)
+    patch.setattr(drop_in.NearestNeighbors, "radius_neighbors", counted_radius_neighbors)
     return answers
 
 

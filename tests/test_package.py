@@ -60,8 +60,8 @@ def loaded_by(code):
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import fastknn", {"numpy", "numba", "sklearn", "scipy", "tqdm", "fastknn._core"}),
-        ("import fastknn; dir(fastknn)", {"numpy", "fastknn._core"}),
+        ("import fastknn", {"numpy", "numba", "sklearn", "scipy", "tqdm", "fastknn.engine._core"}),
+        ("import fastknn; dir(fastknn)", {"numpy", "fastknn.engine._core"}),
         (
             "from fastknn import Index, knn, pairwise_distances; knn([[1.0]], [[2.0]], 1)",
             {"numba", "sklearn", "scipy", "tqdm", "fastknn.reference"},
@@ -71,7 +71,7 @@ def loaded_by(code):
             "KNeighborsClassifier(1).fit([[0], [1]], [0, 1]).predict([[1]])",
             {"numba", "tqdm", "matplotlib", "fastknn.reference"},
         ),
-        ("from fastknn import vote", {"numba", "sklearn", "scipy", "fastknn._core"}),
+        ("from fastknn import vote", {"numba", "sklearn", "scipy", "fastknn.engine._core"}),
     ],
 )
 def test_imports_are_cheap(code, absent):
@@ -93,7 +93,7 @@ def test_examples_in_docstrings(name):
 
 @pytest.mark.parametrize("indentation", ["", "    "], ids=["Python 3.13", "before"])
 def test_documentation_without_scikit_learns_examples(indentation):
-    from fastknn._drop_in import _documentation
+    from fastknn.estimators.drop_in import _documentation
 
     lines = [
         "What it does.",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastknn._arrays import Archive, open_array
+from fastknn._utils.npy import Archive, open_array
 from fastknn.datasets._cifar import CLASSES
 from fastknn.datasets._sets import LabelledImages, as_classes, checked_labels
 from fastknn.datasets._source import FileError, Part, refuse

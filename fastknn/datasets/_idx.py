@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastknn._arrays import TRUSTED_BYTES, read_bytes
+from fastknn._utils.npy import TRUSTED_BYTES, read_bytes
 from fastknn.datasets._sets import UNUSED, LabelledImages, as_classes, checked_labels
 from fastknn.datasets._source import IDX_TYPES, Part, is_idx, opened, refuse
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 
-from fastknn._files import kind_of_file
+from fastknn._utils.files import kind_of_file
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"

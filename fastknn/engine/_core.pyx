@@ -1,0 +1,467 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The blocked macro-kernels: packing, scores of a tile, survivors, refine, top-K.
+
+`Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
+once, with the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles
+(inner): the block stays in the L2 cache, and a panel is read from memory once a block. Nothing
+here checks its arguments: `searcher.py` hands over arrays that are already sound.
+
+This file is what Python sees; the rooms behind it, each on top of those before, are ``:
+kernels (the table, the level), layout (structures), packing, heap, reservoir, angles, bounds,
+search, matrices, topk, contractions.
+
+Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
+it costs one load, add and compare a row (L2 codes: four operations on registers), and survivors
+are rare once the heaps are full.
+"""
+
+import os
+from time import perf_counter
+
+import numpy as np
+
+from libc.float cimport FLT_MAX
+from libc.math cimport INFINITY, NAN, ceil, fabs, floor, sqrt
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, int8_t, int16_t, int32_t, int64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+
+include "kernels.pxi"
+include "layout.pxi"
+include "packing.pxi"
+include "heap.pxi"
+include "reservoir.pxi"
+include "angles.pxi"
+include "bounds.pxi"
+include "search.pxi"
+include "matrices.pxi"
+include "topk.pxi"
+include "contractions.pxi"
+
+# Every panel's rows divide it.
+MOST_PANEL_ROWS = MAX_PANEL_ROWS
+# The k from which a search keeps reservoirs instead of heaps.
+MANY_NEIGHBORS = RESERVOIR_K
+SCORE_DTYPES = [np.int32, np.float32, np.float64]
+ELEMENTS = {
+    np.dtype(np.uint8): U8,
+    np.dtype(np.float32): F32,
+    np.dtype(np.float64): F64,
+    np.dtype(np.int8): S8,
+}
+METRICS = {"l1": L1, "l2": L2, "dot": DOT}
+
+
+cdef Matrix as_matrix(array, metric):
+    """Rows of an array; or of something that says their shape and type only."""
+    cdef Matrix matrix
+    matrix.data, matrix.stride = NULL, 0
+    if isinstance(array, np.ndarray):
+        matrix.data = address(array)
+        matrix.stride = array.strides[0]
+    matrix.width = array.shape[1]
+    matrix.item = array.dtype.itemsize
+    matrix.element = ELEMENTS[array.dtype]
+    matrix.metric = METRICS[metric]
+    return matrix
+
+
+cdef Best lists_of(found):
+    """The arrays of some `Keys`, which who calls keeps alive."""
+    cdef Best every
+    every.keys = <double *>address(found.keys)
+    every.low = NULL if found.low is None else <uint64_t *>address(found.low)
+    every.rows = <int64_t *>address(found.rows)
+    return every
+
+
+cdef set_absent(found, Py_ssize_t count):
+    """Make the first neighbors of some `Keys` ones that are not there."""
+    found.keys[:, :count] = INFINITY
+    found.rows[:, :count] = INT64_MAX
+    if found.low is not None:
+        found.low[:, :count] = 0
+
+
+cdef no_reservoirs(Py_ssize_t n, Py_ssize_t k, Py_ssize_t n_rows, low):
+    """Memory of empty reservoirs: keys, the rest of keys (or None), rows, counts and scratch."""
+    shape = n, reservoir_capacity(k, n_rows)
+    return (np.empty(shape), None if low is None else np.empty(shape, np.uint64),
+            np.empty(shape, np.int64), np.zeros(n, np.int64), np.empty(shape[1], np.uint64))
+
+
+cdef Reservoirs reservoirs_of(memory):
+    cdef Reservoirs all
+    keys, low, rows, counts, words = memory
+    all.capacity = keys.shape[1]
+    all.entries.keys = <double *>address(keys)
+    all.entries.low = NULL if low is None else <uint64_t *>address(low)
+    all.entries.rows = <int64_t *>address(rows)
+    all.counts, all.words = <int64_t *>address(counts), <uint64_t *>address(words)
+    return all
+
+
+cdef class Panels:
+    """Rows packed for one kind of tile (layout: `kernels/kernels.h`).
+
+    Parameters
+    ----------
+    given : ndarray (n_rows, width) of uint8, float32 or float64
+        Native, aligned, consecutive within a row: the training rows, or their codes. Or an object
+        with their length, `shape` and `dtype`, whose rows are handed to `pack`.
+    metric : "l1" or "l2"
+    scale, error : ndarray (n_rows,) of float32, or None
+        For codes: what a unit of a row's code is worth, and how far at most the row's
+        contraction lies from its code.
+    centre : ndarray (width,) of float64, or None
+        For floats under L2: pack float32 values about this point, for the expanded screen,
+        instead of the rows' own for direct differences.
+    packed : bool, default True
+        False to pack nothing: then every row is refined from where it lies.
+
+    The memory is there at once, the rows are not: `pack` brings them, range by range.
+    """
+
+    cdef object memory
+    cdef Rows rows
+
+    def __init__(self, given, metric, scale=None, error=None, centre=None, packed=True):
+        cdef Rows *rows = &self.rows
+        rows.given = as_matrix(given, metric)
+        rows.n_rows = len(given)
+        if centre is None:
+            rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
+            rows.item_bytes = given.dtype.itemsize
+        else:
+            rows.tile = &kernels.tiles[F32][DOT]
+            rows.item_bytes = 4
+            rows.centre = <double *>address(centre)
+        rows.groups = (rows.given.width + rows.tile.group - 1) // rows.tile.group
+        limit = DEPTH_LIMIT_BYTES if rows.given.element == U8 else DEPTH_LIMIT_FLOATS
+        rows.chunk_groups = limit // rows.tile.group
+        # Sums of one chunk are kept as they are; longer ones are carried to float64.
+        rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
+        rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
+        self.memory = [(given, centre)]
+        if not packed:
+            return
+        padded = self.n_panels * rows.tile.rows
+        panels = aligned(self.n_panels * rows.panel_bytes, np.uint8)
+        bias = aligned(padded, SCORE_DTYPES[rows.scores])
+        self.memory += [panels, bias]
+        rows.panels, rows.bias = address(panels), address(bias)
+        if scale is not None:
+            terms = [aligned(padded, np.float32) for _ in range(3)]
+            terms.append(aligned(self.n_panels, np.float32))
+            for term, values in zip(terms, (scale, error, 0)):
+                term[:] = 0
+                term[:rows.n_rows] = values
+            self.memory += terms
+            rows.scale, rows.error = <float *>address(terms[0]), <float *>address(terms[1])
+            if rows.given.metric == L2:
+                rows.energy, rows.ratio = <float *>address(terms[2]), <float *>address(terms[3])
+
+    @property
+    def n_panels(self):
+        return (self.rows.n_rows + self.rows.tile.rows - 1) // self.rows.tile.rows
+
+    @property
+    def n_rows(self):
+        return self.rows.n_rows
+
+    @property
+    def width(self):
+        return self.rows.given.width
+
+    @property
+    def packed(self):
+        return self.rows.panels != NULL
+
+    @property
+    def panel_rows(self):
+        """Rows in a panel."""
+        return self.rows.tile.rows
+
+    @property
+    def tile_queries(self):
+        """Queries in a full tile."""
+        return self.rows.tile.queries
+
+    @property
+    def query_bytes(self):
+        """Bytes of one packed query."""
+        return self.rows.groups * self.rows.tile.group * self.rows.tile.query_bytes
+
+    @property
+    def nbytes(self):
+        """Bytes held beside the given rows."""
+        return sum(array.nbytes for array in self.memory[1:])
+
+    def pack(self, Py_ssize_t first, Py_ssize_t last, rows=None):
+        """Fill the panels first..last-1 from the given rows, or from `rows`, which are theirs."""
+        cdef Py_ssize_t panel
+        cdef Rows train = self.rows
+        if rows is not None:
+            train.given.stride = rows.strides[0]
+            train.given.data = address(rows) - first * train.tile.rows * train.given.stride
+        with nogil:
+            for panel in range(first, last if train.panels != NULL else first):
+                pack_panel(&train, panel)
+
+
+cdef class CodeRows:
+    """Codes of rows (of the training set, or of queries) as a later stage reads them.
+
+    Parameters
+    ----------
+    codes : ndarray (n_rows, width) of uint8, C-contiguous
+    metric : "l1" or "l2"
+    scale : ndarray (n_rows,) of float32
+        What a unit of a row's code is worth. Under L1, the same for all rows and queries.
+    error : ndarray (n_rows,), float32 for training rows, float64 for queries
+        How far at most the row's contraction lies from its code.
+    """
+
+    cdef readonly object codes, scale, error
+    cdef object norm
+    cdef Matrix rows
+
+    def __init__(self, codes, metric, scale, error):
+        cdef Py_ssize_t row
+        cdef int32_t *norms
+        self.codes, self.scale, self.error = codes, scale, error
+        self.rows = as_matrix(codes, metric)
+        self.norm = np.zeros(len(codes), np.int32)
+        norms = <int32_t *>address(self.norm)
+        cdef Py_ssize_t n_rows = len(codes)
+        with nogil:
+            for row in range(n_rows):
+                norms[row] = <int32_t>code_norm(
+                    <const uint8_t *>self.rows.data + row * self.rows.stride, self.rows.width)
+
+    def __reduce__(self):
+        metric = "l1" if self.rows.metric == L1 else "l2"
+        return CodeRows, (self.codes, metric, self.scale, self.error)
+
+    @property
+    def nbytes(self):
+        return self.codes.nbytes + self.scale.nbytes + self.error.nbytes + self.norm.nbytes
+
+
+cdef void fill_stage(Stage *stage, CodeRows train, CodeRows queries):
+    stage.rows = train.rows
+    stage.scale = <const float *>address(train.scale)
+    stage.error = <const float *>address(train.error)
+    stage.norm = <const int32_t *>address(train.norm)
+    stage.query_codes = <const uint8_t *>queries.rows.data
+    stage.query_scale = <const float *>address(queries.scale)
+    stage.query_error = <const double *>address(queries.error)
+    stage.query_norm = <const int32_t *>address(queries.norm)
+
+
+cdef class QueryBlock:
+    """Queries packed against some `Panels`, and the k best rows found so far for each.
+
+    Parameters
+    ----------
+    panels : Panels
+    codes : ndarray (n, width), C-contiguous, of the type that `panels` were given
+        What the first stage compares.
+    errors : ndarray (n,) of float64 or None
+        Upper bounds of the distance from each (contracted) query to its codes; None means zero.
+    scale : ndarray (n,) of float32 or None
+        For codes: what a unit of each query's code is worth.
+    stages : sequence of (CodeRows, CodeRows)
+        The later stages: training rows and queries.
+    train : ndarray (n_rows, width) or None
+        The rows that survivors are refined against; None where scores are the distances.
+    exact : ndarray (n, width) of float64, uint8 or int8, C-contiguous, or None
+        The queries as given, for the refine: bytes if both they and `train` are such.
+    angles : tuple of ndarray, or None
+        For the refine of angles: measures of the training rows and of the queries (`measure`), and
+        the halves of queries that are not bytes, or None twice.
+    found : Keys or None
+        The result, filled in place (`_keys.py`); None for a block that only writes distance
+        matrices.
+    max_key : ndarray (n,) of float64 or None
+        Keys beyond which rows are not wanted.
+    resume : QueryBlock, optional
+        Another block of the same queries and `found`, which searched the rows before: this one goes
+        on with what it found.
+    """
+
+    cdef Panels panels
+    cdef Queries queries
+    cdef object memory, reservoirs
+    # (query, row) pairs that the first stage saw; seconds that `search` took.
+    cdef readonly int64_t screened
+    cdef readonly double seconds
+    # Seconds that its queries' codes took: its maker's to say.
+    cdef public double coding_seconds
+
+    def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
+                 exact=None, angles=None, found=None, max_key=None, QueryBlock resume=None):
+        cdef Rows *rows = &panels.rows
+        cdef Queries *queries = &self.queries
+        cdef char *given
+        cdef char *flipped
+        cdef Py_ssize_t query
+        self.panels = panels
+        queries.n = len(codes)
+        tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS
+        packed = aligned(queries.n * panels.query_bytes, np.uint8)
+        threshold = aligned(queries.n, SCORE_DTYPES[rows.scores])
+        score, total = aligned(tile_scores, np.float64), aligned(tile_scores, np.float64)
+        doubles = [aligned(queries.n, np.float64) for _ in range(3)]
+        words = [aligned(queries.n, np.int32) for _ in range(4)]
+        scratch = aligned(panels.query_bytes, np.uint8)
+        # The pointers below are into these.
+        self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
+                       exact, angles, found, stages)
+        queries.packed = address(packed)
+        queries.threshold = address(threshold)
+        queries.score = address(score)
+        queries.total = <double *>address(total)
+        queries.constant, queries.reach, queries.cap = (
+            <double *>address(doubles[0]), <double *>address(doubles[1]),
+            <double *>address(doubles[2]))
+        queries.start = <int32_t *>address(words[0])
+        queries.code_scale, queries.code_reach, queries.code_limit = (
+            <float *>address(words[1]), <float *>address(words[2]), <float *>address(words[3]))
+        queries.errors = NULL if errors is None else <double *>address(errors)
+        queries.scale = NULL if scale is None else <float *>address(scale)
+        queries.exact, queries.bytes = NULL, NULL
+        if train is not None:
+            queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
+            queries.train_bytes = train.itemsize * train.shape[1]
+            if exact is not None and exact.itemsize == 1:
+                queries.bytes = <uint8_t *>address(exact)
+            elif exact is not None:
+                queries.exact = <double *>address(exact)
+        queries.angles = angles is not None
+        if queries.angles:
+            train_measures, measures, high, low = angles
+            queries.train_numbers.measures = <int64_t *>address(train_measures)
+            queries.numbers.measures = <int64_t *>address(measures)
+            queries.numbers.n_measures = measures.shape[1]
+            if high is not None:
+                queries.numbers.high = <int32_t *>address(high)
+                queries.numbers.low = <int32_t *>address(low)
+        queries.n_stages = len(stages)
+        for place, (train_codes, query_codes) in enumerate(stages):
+            fill_stage(&queries.stages[<int>place], train_codes, query_codes)
+        given, flipped = address(codes), address(scratch)
+        with nogil:
+            if rows.panels != NULL:
+                pack_queries(rows, queries, given, flipped)
+            else:
+                memset(queries.constant, 0, queries.n * sizeof(double))
+            measure_slack(rows, queries)
+        if found is not None:
+            queries.k = found.rows.shape[1]
+            queries.best = lists_of(found)
+            if queries.k >= RESERVOIR_K:
+                self.reservoirs = (no_reservoirs(queries.n, queries.k, rows.n_rows, found.low)
+                                   if resume is None else resume.reservoirs)
+                queries.reservoirs = reservoirs_of(self.reservoirs)
+            if resume is None:
+                set_absent(found, 1 if queries.reservoirs.capacity else queries.k)
+            doubles[2][:] = INFINITY if max_key is None else max_key
+            for query in range(queries.n):
+                set_threshold(rows, queries, query)
+
+    @property
+    def survivors(self):
+        """(query, row) pairs that each stage of the cascade could not rule out."""
+        return [self.queries.survivors[stage] for stage in range(self.queries.n_stages + 1)]
+
+    @property
+    def refined(self):
+        """(query, row) pairs whose distance was computed a second time, exactly."""
+        return self.queries.refined
+
+    @property
+    def stage_seconds(self):
+        """What each stage had of `seconds`, and last the refine: estimated from some panels."""
+        ticks = [self.queries.ticks[stage] for stage in range(self.queries.n_stages + 2)]
+        ticks[0] += not any(ticks)  # it was given up before a panel was timed
+        return [self.seconds * tick / sum(ticks) for tick in ticks]
+
+    def search(self, Py_ssize_t first, Py_ssize_t last, bint give_up=False):
+        """Bring the best rows up to date with panels first..last-1, in increasing order.
+
+        Returns `last`, or, with `give_up`, after how many panels the cascade had ceased to pay:
+        a whole number of the largest panels.
+        """
+        cdef Py_ssize_t panel
+        cdef Rows *train = &self.panels.rows
+        began = perf_counter()
+        # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
+        cdef Py_ssize_t every = min(64, max(1, self.panels.n_panels // 16))
+        with nogil:
+            for panel in range(first, last):
+                prefetch_rows(train, &self.queries, panel + 1)
+                search_panel(train, &self.queries, panel, panel % every == every // 2)
+                if give_up and not pays(train, &self.queries, panel):
+                    last = panel + 1
+                    break
+        rows = min(last * train.tile.rows, train.n_rows) - first * train.tile.rows
+        self.screened += self.queries.n * rows
+        self.seconds += perf_counter() - began
+        return last
+
+    def finish(self):
+        """Turn what was found into lists: nearest first, and rows that are not there last."""
+        cdef Py_ssize_t query
+        cdef Best best
+        with nogil:
+            for query in range(self.queries.n):
+                best = best_of(&self.queries.best, self.queries.k, query)
+                if self.queries.reservoirs.capacity:
+                    empty_reservoir(&self.queries.reservoirs, self.queries.k, query, &best)
+                else:
+                    sort_heap(&best, self.queries.k)
+
+    def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
+        """Distances to the rows of panels first..last-1, into their columns of `out`.
+
+        out : ndarray (n, n_rows) of float32 or float64, consecutive within a row
+        """
+        cdef Rows *train = &self.panels.rows
+        cdef char *start = address(out)
+        cdef Py_ssize_t stride = out.strides[0], column_bytes = out.itemsize, panel
+        with nogil:
+            for panel in range(first, last):
+                if column_bytes == 4:
+                    write_panel(train, &self.queries, panel,
+                                <float *>start + panel * train.tile.rows, stride)
+                else:
+                    write_panel(train, &self.queries, panel,
+                                <double *>start + panel * train.tile.rows, stride)
+
+
+def reservoir_bytes(Py_ssize_t k, Py_ssize_t n_rows, angles):
+    """Bytes that a thread holds per query beside the result, for k neighbors of n_rows rows."""
+    if k < RESERVOIR_K:
+        return 0
+    return reservoir_capacity(k, n_rows) * (24 if angles else 16)
+
+
+def merge(into, other):
+    """Put the best of two lists of neighbors of the same queries in place of the first.
+
+    Parameters
+    ----------
+    into, other : Keys
+        Sorted by (key, row), C-contiguous, both with `low` or both without.
+    """
+    cdef Py_ssize_t query, n = len(into.rows), k = into.rows.shape[1], n_other = other.rows.shape[1]
+    cdef Best ours, theirs, spare, first, second
+    copied = into.of(slice(0, 1))
+    copied = type(into)(*(None if each is None else np.empty_like(each) for each in copied))
+    ours, theirs, spare = lists_of(into), lists_of(other), lists_of(copied)
+    with nogil:
+        for query in range(n):
+            first, second = best_of(&ours, k, query), best_of(&theirs, n_other, query)
+            merge_sorted(&first, k, &second, n_other, &spare)

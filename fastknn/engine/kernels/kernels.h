@@ -1,0 +1,169 @@
+/* The contract of the micro-kernels, and the table through which they are reached.
+ *
+ * Every search and every distance matrix is a walk over *tiles*: a few queries against one
+ * *panel* of training rows. A level (portable, avx2, avx512) is one `Kernels` table.
+ *
+ * Layout.  Rows lie in lanes. A panel holds `rows` training rows; consecutive elements of one
+ * row are kept together in groups of `group` (what one lane swallows in one instruction), and
+ * the groups of all rows of the panel follow one another:
+ *
+ *     panel:   [group 0: row 0, row 1, ... row rows-1] [group 1: row 0, ...] ...
+ *     queries: [group 0: query 0, ... query n-1]       [group 1: query 0, ...] ...
+ *
+ * Padding.  The width is padded to whole groups, and the last panel to whole rows, with code
+ * values that add nothing (zero against zero; for the dot, zero rows). Padding rows do get
+ * scores; whoever reads the scores masks them.
+ *
+ * Alignment.  Panels, packed queries, scores and biases start on 64-byte boundaries; since
+ * rows * group is a multiple of the vector size on every level, so does every group.
+ *
+ * Ownership.  Kernels own nothing and keep nothing: no allocation, no static state. They read
+ * `groups` groups and write n * rows scores, row-major by query.
+ *
+ * Limits.  Byte scores are int32: 2 * 255 * 128 * 32,768 < 2**31, hence DEPTH_LIMIT_BYTES.
+ * Float scores are summed in order of depth, one lane per (query, row) pair, without FMA: the
+ * same bits on every level. DEPTH_LIMIT_FLOATS bounds how long one sum grows before it is
+ * carried to float64, and with it the rounding error.
+ */
+#ifndef FASTKNN_KERNELS_H
+#define FASTKNN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define FASTKNN_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define FASTKNN_HIDDEN
+#endif
+
+enum {
+    DEPTH_LIMIT_BYTES = 32768, /* elements in one int32 sum */
+    DEPTH_LIMIT_FLOATS = 256,  /* elements in one float sum */
+    MAX_TILE_QUERIES = 16,
+    REFINED_TOGETHER = 4, /* rows whose refines go in step; see level.h */
+    MAX_PANEL_ROWS = 64, /* survivors of a panel are the bits of one uint64_t */
+    QUERY_ZERO = 127,    /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
+    HALF_BITS = 28,      /* bits of the lower half of a whole number */
+    WHOLE_BLOCK = 64,    /* elements in one int64 sum of products of halves */
+    ALL_ZERO = -10000,   /* exponents of rows of zeros, and of rows with NaN or infinity */
+    NOT_FINITE = 10000
+};
+
+enum { L1 = 0, L2 = 1, DOT = 2 };
+/* Signed bytes are never packed: panels hold them as bytes, 128 higher, at the same distances. */
+enum { U8 = 0, F32 = 1, F64 = 2, S8 = 3 };
+enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
+
+/* One kind of tile. Scores by kind:
+ *     U8,  L1:  sum |q - x|
+ *     U8,  L2:  2 * <QUERY_ZERO - q, x>; with a row's bias  <x, x> - 2 * QUERY_ZERO * sum(x)
+ *               added this is  |q - x|**2 - |q|**2, in exact integers
+ *     U8,  DOT: the same as L2
+ *     F32, F64: sum |q - x|, sum (q - x)**2, sum q x
+ */
+typedef struct {
+    int queries;     /* the most queries in a tile */
+    int rows;        /* rows in a panel */
+    int group;       /* elements of one row that lie together */
+    int query_bytes; /* size of one packed query element: int8 or int16, or the float itself */
+    int scores;      /* I32_SCORES, F32_SCORES or F64_SCORES */
+    void (*tile)(int queries, size_t groups, const void *packed, const void *panel, void *scores);
+} Tile;
+
+/* Exact distances of one query to some rows (L2 squared) by the direct formula in float64, each
+ * in one fixed order: eight partial sums (element i goes to sum i mod 8), then
+ * ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)). */
+typedef void (*Refine)(size_t width, const double *query, int count, const void *const *rows,
+                       double *distances);
+
+/* survivors[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
+ * overflowed to infinity says nothing about the row, so it survives too. Returns which queries
+ * have survivors: bit i for query i. */
+typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void *bias,
+                       const void *thresholds, uint64_t *survivors);
+
+/* Which of n scores, MAX_PANEL_ROWS at most, are among the k smallest: bit i for scores[i]. More
+ * than k where some are equal. */
+typedef uint64_t (*Nearest)(int n, const float *scores, int k);
+
+/* rounded[i] = factor * (float)(values[i] - centre[i]), with factor a power of two or its negative;
+ * returns the sum of squares of the rounded differences, in float64 and in any order. */
+typedef double (*Centre)(size_t count, const void *values, const double *centre, float factor,
+                         float *rounded);
+
+/* One tile of an L2 screen: the same survivors, of L2 codes, whose scores need not be kept
+ * (derivation: screens.py). Queries come as the negated values of their codes and rows as bytes, so
+ * that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
+ *     survivors[i] gets bit j when
+ *         scale_j (2 scale_i (-D) - 2 reach_i ratio) + energy_j <= limit_i
+ * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. */
+typedef struct {
+    const float *scale;
+    const float *energy;
+    float ratio; /* no row of the panel has an error above ratio * scale_j */
+} RowTerms;
+
+typedef struct {
+    const int32_t *start;
+    const float *scale; /* twice it */
+    const float *reach; /* twice the distance that a row's code may lie at */
+    const float *limit;
+} QueryTerms;
+
+typedef uint64_t (*CodeTile)(int queries, size_t groups, const void *packed, const void *panel,
+                             const RowTerms *row, const QueryTerms *query, uint64_t *survivors);
+
+/* sum |a - b| or sum (a - b)**2 over bytes, signed or not: one row against one row. */
+typedef uint64_t (*ByteDistance)(size_t width, const void *a, const void *b);
+
+/* totals[i] += scores[i], in float64. */
+typedef void (*Accumulate)(int count, const void *scores, double *totals);
+
+/* The Hadamard transform in place, not scaled: `size` is a power of two, 8 at least. Sums and
+ * differences in one order: the same bits on every level. */
+typedef void (*Hadamard)(size_t size, float *values);
+
+/* Rows as whole numbers: element x stands for x * 2**shift, rounded to the nearest whole number, where
+ * the row's shift makes all of them at most 2**56. Their sums of products are exact, whatever the
+ * order. Each number comes as two halves, high * 2**28 + low, of magnitudes up to 2**28 and 2**27.
+ * Bytes have no shift. */
+typedef __int128 Whole;
+
+/* The exponent of the largest magnitude, 2**(e - 1) <= max |x| < 2**e, or what else a row is. */
+typedef int (*Exponent)(size_t width, const void *row);
+typedef void (*Split)(size_t count, const void *row, int shift, int32_t *high, int32_t *low);
+/* The sum of products of a query, in halves, and a row of elements of `item` bytes. */
+typedef void (*Product)(size_t width, const int32_t *high, const int32_t *low, const void *row,
+                        size_t item, int shift, Whole *sum);
+
+typedef struct {
+    const char *name;
+    Tile tiles[3][3];      /* by element type, metric */
+    Refine refine[4][2];   /* by element type, metric */
+    Select select[3];      /* by type of score */
+    Nearest nearest;
+    Centre centre[3];      /* by element type; none for bytes */
+    CodeTile code_tile;
+    ByteDistance bytes[2][2]; /* unsigned and signed; by metric */
+    Accumulate accumulate[3];
+    Hadamard hadamard;
+    Exponent exponent[4];  /* by element type; none for bytes */
+    Split split[4];        /* by element type */
+    Product product[4];    /* by element type */
+} Kernels;
+
+FASTKNN_HIDDEN extern const Kernels fastknn_kernels_portable;
+FASTKNN_HIDDEN extern const Kernels fastknn_kernels_avx2;
+FASTKNN_HIDDEN extern const Kernels fastknn_kernels_avx512;
+
+enum { LEVELS = 3 };
+
+/* The table of a level (0 portable, 1 avx2, 2 avx512), or NULL where it was not built or this
+ * processor cannot run it. */
+FASTKNN_HIDDEN const Kernels *fastknn_kernels(int level);
+
+/* Name of a level, whether or not it was built. */
+FASTKNN_HIDDEN const char *fastknn_level_name(int level);
+
+#endif

@@ -1,0 +1,228 @@
+# Packing: rows and queries into the lanes of tiles (kernels/kernels.h), and what each of them adds
+# to its scores.
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define prefetch(address) __builtin_prefetch(address, 0, 2)
+    #else
+    #define prefetch(address) ((void)(address))
+    #endif
+    """
+    void prefetch(const void *) noexcept nogil
+
+
+ctypedef fused unit:
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+
+cdef void spread(unit *packed, const char *row, Py_ssize_t row_bytes, Py_ssize_t lanes) noexcept nogil:
+    """Spread one row over one lane of zeroed memory: its group g goes to packed[g * lanes]."""
+    cdef Py_ssize_t g, whole = row_bytes // <Py_ssize_t>sizeof(unit)
+    for g in range(whole):
+        # memcpy of a constant size is one move, whatever the alignment of the row.
+        memcpy(packed + g * lanes, row + g * sizeof(unit), sizeof(unit))
+    memcpy(packed + whole * lanes, row + whole * sizeof(unit), row_bytes % sizeof(unit))
+
+
+cdef void pack_row(char *packed, const char *row, Py_ssize_t row_bytes, Py_ssize_t lanes,
+                   Py_ssize_t lane, int group_bytes) noexcept nogil:
+    packed += lane * group_bytes
+    if group_bytes == 1:
+        spread(<uint8_t *>packed, row, row_bytes, lanes)
+    elif group_bytes == 2:
+        spread(<uint16_t *>packed, row, row_bytes, lanes)
+    elif group_bytes == 4:
+        spread(<uint32_t *>packed, row, row_bytes, lanes)
+    else:
+        spread(<uint64_t *>packed, row, row_bytes, lanes)
+
+
+cdef Py_ssize_t byte_sum(const uint8_t *values, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, total = 0
+    for i in range(width):
+        total += values[i]
+    return total
+
+
+cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
+    """Sum of squares of codes about their zero."""
+    cdef int64_t total = 0
+    cdef Py_ssize_t i
+    for i in range(width):
+        total += (<int32_t>codes[i] - CODE_ZERO) * (<int32_t>codes[i] - CODE_ZERO)
+    return total
+
+
+cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
+    """What a row adds to its scores: an exact integer, or nothing (kernels.h, screens.py)."""
+    cdef Py_ssize_t width = train.given.width, i
+    cdef int64_t total = 0
+    if train.given.element != U8:
+        return 0
+    if train.given.metric == L1:
+        if train.scale == NULL:
+            return 0
+        # A billion is as good as infinity: no sum of differences comes near it.
+        return -min(ceil(<double>train.error[row] / train.scale[row] * (1 + 2.0**-50)), 1e9)
+    if train.scale != NULL:
+        return 0  # it is in set_terms
+    for i in range(width):
+        total += <int32_t>values[i] * (<int32_t>values[i] - 2 * QUERY_ZERO)
+    return <double>total
+
+
+cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
+    """The terms of an L2 bound that belong to a panel's rows (kernels.h, RowTerms; screens.py)."""
+    cdef Py_ssize_t first = panel * train.tile.rows, row
+    cdef Py_ssize_t last = min(first + train.tile.rows, train.n_rows)
+    cdef double ratio = 0, energy, error
+    for row in range(first, last):
+        if train.error[row] < INFINITY:
+            ratio = max(ratio, train.error[row] / train.scale[row])
+    train.ratio[panel] = float_above(ratio)
+    for row in range(first, last):
+        if train.error[row] == INFINITY:
+            train.energy[row] = -INFINITY  # always survives
+            continue
+        error = <double>train.ratio[panel] * train.scale[row]
+        energy = <double>train.scale[row] * train.scale[row] * code_norm(
+            <const uint8_t *>train.given.data + row * train.given.stride, train.given.width)
+        train.energy[row] = -float_above(
+            error * error - energy + CODE_SLACK * (energy + error * error)
+        )
+
+
+# The expanded screen: rows and queries minus a centre, rounded to float32 (the proof of its
+# bound: `expansion_slack` in layout.pxi).
+
+cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
+    """A panel of centred rows, and their squared lengths as biases.
+
+    Some columns of all rows at a time: what they spread to then stays in the L1 cache.
+    """
+    cdef Py_ssize_t lanes = train.tile.rows, width = train.given.width, lane, i = 0, count
+    cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, train.n_rows - first_row)
+    cdef Py_ssize_t given_bytes = 4 if train.given.element == F32 else 8, ahead
+    cdef float *packed = <float *>(train.panels + panel * train.panel_bytes)
+    cdef float some[CENTRED_AT_ONCE]
+    cdef double squares[MAX_PANEL_ROWS]
+    cdef const char *row
+    memset(squares, 0, sizeof(squares))
+    memset(packed, 0, train.panel_bytes if real_lanes < lanes else 0)
+    while i < width:
+        count = min(<Py_ssize_t>CENTRED_AT_ONCE, width - i)
+        for lane in range(real_lanes):
+            row = train.given.data + (first_row + lane) * train.given.stride + i * given_bytes
+            for ahead in range(CENTRED_AT_ONCE * given_bytes, 2 * CENTRED_AT_ONCE * given_bytes, 64):
+                prefetch(row + ahead)  # the next columns: no processor foresees so many streams
+            squares[lane] += kernels.centre[train.given.element](
+                count, row, train.centre + i, 1, some)
+            spread(<uint32_t *>packed + i * lanes + lane, <const char *>some, 4 * count, lanes)
+        i += count
+    for lane in range(lanes):
+        if squares[lane] <= FAR_AWAY * FAR_AWAY:
+            set_score(train.bias, train.scores, first_row + lane,
+                      score_below(train.scores, squares[lane] * (1 - expansion_slack(train))))
+            continue
+        for i in range(width):  # too far for float32, or not a number: it always survives
+            packed[i * lanes + lane] = 0
+        set_score(train.bias, train.scores, first_row + lane, -INFINITY)
+
+
+cdef double centre_query(const Rows *train, const double *query, float *rounded) noexcept nogil:
+    """Write -2 times a centred query; return the constant of its scores."""
+    cdef double squares = kernels.centre[F64](
+        train.given.width, query, train.centre, -2, rounded)
+    if squares <= FAR_AWAY * FAR_AWAY:
+        return squares * (1 - expansion_slack(train))
+    memset(rounded, 0, 4 * train.given.width)
+    return -INFINITY  # no row is ruled out
+
+
+cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
+    cdef char *packed = train.panels + panel * train.panel_bytes
+    cdef const char *given
+    cdef Py_ssize_t lane, row
+    cdef double bias
+    if train.centre != NULL:
+        pack_centred(train, panel)
+        return
+    memset(packed, 0, train.panel_bytes)
+    for lane in range(train.tile.rows):
+        row = panel * train.tile.rows + lane
+        bias = 0
+        if row < train.n_rows:
+            given = train.given.data + row * train.given.stride
+            pack_row(packed, given, train.given.width * train.item_bytes, train.tile.rows, lane,
+                     train.tile.group * <int>train.item_bytes)
+            bias = row_bias(train, row, <const uint8_t *>given)
+        set_score(train.bias, train.scores, row, bias)
+    if train.energy != NULL:
+        set_terms(train, panel)
+
+
+cdef char *packed_tile(const Rows *train, const Queries *queries, Py_ssize_t first,
+                       Py_ssize_t group) noexcept nogil:
+    """A tile's queries, from a group on; `first` is the tile's first query."""
+    cdef Py_ssize_t lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
+    return queries.packed + (
+        (first * train.groups + lanes * group) * train.tile.group * train.tile.query_bytes
+    )
+
+
+cdef double flip(const Rows *train, const uint8_t *query, int zero, char *flipped) noexcept nogil:
+    """Write zero - query as the dot reads it; return the sum of squares."""
+    cdef int64_t squares = 0
+    cdef Py_ssize_t i
+    for i in range(train.given.width):
+        squares += <int32_t>query[i] * query[i]
+        if train.tile.query_bytes == 1:
+            (<int8_t *>flipped)[i] = <int8_t>(zero - <int32_t>query[i])
+        else:
+            (<int16_t *>flipped)[i] = <int16_t>(zero - <int32_t>query[i])
+    return <double>squares
+
+
+cdef void set_query_terms(const Rows *train, Queries *queries, Py_ssize_t query,
+                          const uint8_t *code) noexcept nogil:
+    """What a coded query adds to scores, and the square of its length (screens.py)."""
+    cdef Py_ssize_t width = train.given.width
+    cdef double scale = queries.scale[query]
+    queries.start[query] = <int32_t>(CODE_ZERO * (byte_sum(code, width) - CODE_ZERO * width))
+    queries.code_scale[query] = 2 * queries.scale[query]
+    queries.constant[query] = scale * scale * code_norm(code, width)
+
+
+cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
+                       char *flipped) noexcept nogil:
+    """Pack tile by tile; the last tile may be short. `flipped` is scratch for one query.
+
+    Codes are of the rows' own type; the expanded screen takes float64.
+    """
+    cdef Py_ssize_t query, first, lanes, code_bytes = train.given.width * train.tile.query_bytes
+    cdef Py_ssize_t given_bytes = train.given.width * (8 if train.centre != NULL else train.item_bytes)
+    cdef const char *code
+    memset(queries.packed, 0,
+           queries.n * train.groups * train.tile.group * train.tile.query_bytes)
+    for query in range(queries.n):
+        first = query - query % train.tile.queries
+        lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
+        code = codes + query * given_bytes
+        queries.constant[query] = 0
+        if train.centre != NULL:
+            queries.constant[query] = centre_query(
+                train, <const double *>code, <float *>flipped)
+            code = flipped
+        elif train.given.element == U8 and train.given.metric == L2:
+            queries.constant[query] = flip(
+                train, <const uint8_t *>code, QUERY_ZERO if queries.scale == NULL else CODE_ZERO,
+                flipped)
+            if queries.scale != NULL:
+                set_query_terms(train, queries, query, <const uint8_t *>code)
+            code = flipped
+        pack_row(packed_tile(train, queries, first, 0), code, code_bytes, lanes, query - first,
+                 train.tile.group * train.tile.query_bytes)

@@ -1,0 +1,181 @@
+"""Screens: cheap lower bounds on distances, each a contraction and a rounding to bytes.
+
+A contraction z never moves two points apart: dist(z(q), z(x)) <= dist(q, x). Its values are
+rounded to codes, and how far each row's values lie from what its code stands for is measured in
+float64 and rounded up (its *error*). Then, by the triangle inequality,
+
+    dist(q, x) >= dist(z(q), z(x)) >= dist(code(q), code(x)) - error(q) - error(x),
+
+whatever the data. Codes are bytes, so the hot loops are the two integer kernels.
+
+L2 codes have a scale for each row: x' = scale_x c_x with c_x = byte - 128. With A = |x'|**2 and
+D = <c_q, c_x>, a row may be within reach T = tau + error_q only if
+
+    |q' - x'|**2 = A_q + A_x - 2 scale_q scale_x D <= (T + error_x)**2.
+
+Errors of rounding grow with the scale: the rows of a panel have error_x <= ratio scale_x =: E_x for
+one ratio, hardly above that of each. With E_x for error_x that is
+
+    scale_x (-2 scale_q D - 2 T ratio) + (A_x - E_x**2) <= T**2 - A_q.
+
+The kernel evaluates that in float32. Every term is at most twice A_q + A_x + T**2 + E_x**2 (Cauchy
+for D, 2 T E_x <= T**2 + E_x**2), and fewer than 16 roundings of at most 2**-24 are made: no more
+than the 2**-19 of each magnitude that the two sides leave for it (`CODE_SLACK`).
+
+L1 codes share one scale. A row may be within reach T only if
+scale SAD(c_q, c_x) <= T + error_x, which implies, in integers,
+SAD - ceil(error_x / scale) <= floor(T / scale).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastknn._utils.rows import BLOCK_ELEMENTS, Rows
+from fastknn._utils.threads import for_each
+from fastknn.engine import _core
+from fastknn.screens.direct import Direct, direct_screen
+from fastknn.screens.maps import LARGEST, GroupSums, Projection
+from fastknn.screens.quantization import Coded, round_l1, round_l2, upwards
+
+# Elements of rows that all threads together contract at a time, where each has BLOCK_ELEMENTS.
+THREADS_ELEMENTS = 1 << 20
+# Bytes that the widest vectors compare at a time.
+CODE_VECTOR = 64
+
+
+@dataclass
+class Cascade:
+    """Stages from cheap to dear: a contraction with a head for each, and how it is rounded."""
+
+    name: str
+    contraction: Projection | GroupSums
+    scales: list[float | None]  # of all codes of a stage (L1); None: each has its own (L2)
+
+    def encode(self, rows: np.ndarray) -> list[Coded]:
+        """Codes, scales and errors (float64) of some rows; by stage."""
+        step = max(1, BLOCK_ELEMENTS // rows.shape[1])
+        parts = [
+            self._encode_block(rows[start : start + step]) for start in range(0, len(rows), step)
+        ]
+        return [
+            tuple(np.concatenate(pieces) for pieces in zip(*stage, strict=True))
+            for stage in zip(*parts, strict=True)
+        ]
+
+    def _encode_block(self, rows: np.ndarray) -> list[Coded]:
+        # Rows out of float32's safe range become the mean, at an unknown distance from it.
+        outside = ~(np.abs(rows).max(axis=1) < LARGEST) if rows.dtype.kind == "f" else False
+        if np.any(outside):
+            rows = np.where(outside[:, None], self.contraction.mean, rows)
+        coded = [
+            round_l2(*stage) if scale is None else round_l1(*stage, scale)
+            for stage, scale in zip(self.contraction.values(rows), self.scales, strict=True)
+        ]
+        return [
+            (_widened(codes, width), scale, np.where(outside, np.inf, error))
+            for (codes, scale, error), width in zip(coded, self.widths, strict=True)
+        ]
+
+    @property
+    def widths(self) -> list[int]:
+        """Bytes of a row's code, by stage. Later stages read rows one by one: whole vectors."""
+        first, *later = self.contraction.widths
+        return [first, *(width + -width % CODE_VECTOR for width in later)]
+
+    def panels(self, train: Rows, metric: str, codes: "list[_core.CodeRows]") -> _core.Panels:
+        """The codes of the first stage, laid out for it."""
+        first = codes[0]
+        return _core.Panels(first.codes, metric, first.scale, first.error)
+
+    def simpler(self, kind: np.dtype, metric: str) -> Direct:
+        """What takes over where the cascade does not pay."""
+        return direct_screen(kind, metric)
+
+    def code(
+        self,
+        queries: np.ndarray,
+        kind: np.dtype,
+        metric: str,
+        codes: "list[_core.CodeRows]",
+        off: np.ndarray | None = None,
+    ) -> tuple[dict, bool]:
+        """Queries as the stages compare them: arguments of `_core.QueryBlock`; never final."""
+        encoded = self.encode(queries)
+        if off is not None:  # contractions move two points no further apart
+            encoded = [(code, scale, error + off) for code, scale, error in encoded]
+        (first, scale, error), *later = encoded
+        stages = [
+            (rows, _core.CodeRows(coded[0], metric, coded[1], coded[2]))
+            for rows, coded in zip(codes[1:], later, strict=True)
+        ]
+        return {"codes": first, "errors": error, "scale": scale, "stages": stages}, False
+
+    def code_rows(self, rows: Rows, n_threads: int) -> list["_core.CodeRows"]:
+        """The codes of all training rows, by stage."""
+        widths = self.widths
+        codes = [np.empty((len(rows), width), np.uint8) for width in widths]
+        scale, error = np.empty((2, len(widths), len(rows)), np.float32)
+
+        def code(block: slice) -> None:
+            for stage, coded in enumerate(self.encode(rows[block])):
+                codes[stage][block], scale[stage, block], exact = coded
+                error[stage, block] = upwards(exact)
+
+        for_each(code, row_blocks(rows, n_threads), n_threads)
+        metric = self.contraction.metric
+        return [
+            _core.CodeRows(codes[stage], metric, scale[stage], error[stage])
+            for stage in range(len(widths))
+        ]
+
+
+def code_for_all(
+    cascades: list[Cascade], rows: Rows, n_threads: int
+) -> "list[list[_core.CodeRows]]":
+    """Codes of the same rows for several cascades of one metric, as `code_rows` has them.
+
+    Heads that they share are coded once: by a cascade of all heads there are.
+    """
+    if not cascades:
+        return []
+    most = max((cascade.contraction for cascade in cascades), key=lambda one: one.n_directions)
+    heads = {
+        id(head): (head, scale)
+        for cascade in cascades
+        for head, scale in zip(cascade.contraction.heads, cascade.scales, strict=True)
+    }
+    every = [head for head, _ in heads.values()]
+    union = Cascade("all", replace(most, heads=every), [scale for _, scale in heads.values()])
+    coded = dict(zip(heads, union.code_rows(rows, n_threads), strict=True))
+
+    def codes(cascade: Cascade) -> "list[_core.CodeRows]":
+        first, *later = [coded[id(head)] for head in cascade.contraction.heads]
+        narrow = np.ascontiguousarray(first.codes[:, : cascade.widths[0]])
+        return [
+            _core.CodeRows(narrow, cascade.contraction.metric, first.scale, first.error),
+            *later,
+        ]
+
+    return [codes(cascade) for cascade in cascades]
+
+
+def _widened(codes: np.ndarray, width: int) -> np.ndarray:
+    """Codes with zeros at the end of each row."""
+    missing = width - codes.shape[1]
+    return np.pad(codes, ((0, 0), (0, missing)), constant_values=128) if missing else codes
+
+
+def row_blocks(rows: Rows, n_threads: int) -> Iterator[slice]:
+    """Blocks of rows whose float32 copies, one for each thread, stay within bounds.
+
+    However many threads, none is smaller than what `Cascade.encode` takes at a time: what a block
+    takes in Python, one thread at a time, would be all that is done.
+    """
+    step = max(1, max(THREADS_ELEMENTS // n_threads, BLOCK_ELEMENTS) // rows.shape[1])
+    for start in range(0, len(rows), step):
+        yield slice(start, min(start + step, len(rows)))
+
+
+# --- Candidates, of which the index takes the one that is quickest on a sample ------------------

@@ -1,0 +1,121 @@
+"""Screens that compare the rows themselves; those that compare codes of them are in `screens.py`.
+
+A `Searcher` asks the same of both kinds:
+
+    name                                 in words
+    code_rows(train, n_threads)          codes of the rows, by stage; here none
+    panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
+    code(queries, kind, metric, codes,   queries as arguments of `_core.QueryBlock`, for rows of the
+         off)                            type `kind`, each of which lies at most `off` (or None)
+                                         away; and whether the scores are the distances
+    simpler(kind, metric)                what takes over where this one does not pay, or None
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastknn._utils.rows import BLOCK_ELEMENTS, Rows
+from fastknn.engine import _core
+
+# Rows whose mean the expanded screen is centred on.
+MIDDLE_ROWS = 256
+
+
+class Direct(NamedTuple):
+    """How rows are compared that are not coded."""
+
+    name: str
+    packed: bool  # or each from where it lies
+    centred: bool = False  # by expanded squares about a point amid the rows
+    rounds: bool = False  # queries are rounded to the rows' type
+
+    def code_rows(self, train: Rows, n_threads: int) -> "list[_core.CodeRows]":
+        return []
+
+    def panels(self, train: Rows, metric: str, codes: list) -> _core.Panels:
+        centre = _middle(train) if self.centred else None
+        return _core.Panels(train, metric, centre=centre, packed=self.packed)
+
+    def code(
+        self,
+        queries: np.ndarray,
+        kind: np.dtype,
+        metric: str,
+        codes: list,
+        off: np.ndarray | None = None,
+    ) -> tuple[dict, bool]:
+        if not self.rounds:
+            return {"codes": exactly(queries, kind), "errors": off}, False
+        codes, errors = rounded_to(queries, kind, metric)
+        if off is not None:
+            errors = off if errors is None else errors + off
+        final = kind == np.uint8 and errors is None
+        return {"codes": codes, "errors": errors}, final
+
+    def simpler(self, kind: np.dtype, metric: str) -> "Direct | None":
+        return DIFFERENCES if self == EXPANDED else None
+
+
+# Each row exactly, and nothing packed: for a few queries.
+ROWS = Direct("none", packed=False)
+# In float32, one operation an element: floats under L2.
+EXPANDED = Direct("direct", packed=True, centred=True)
+# In their own type, three operations an element; bytes: exact integers, two for four elements.
+DIFFERENCES = Direct("direct", packed=True, rounds=True)
+
+
+def direct_screen(kind: np.dtype, metric: str, name: str = "direct") -> Direct:
+    """The screen that "none" or "direct" means for such rows."""
+    if name == "none":
+        return ROWS
+    return EXPANDED if metric == "l2" and kind.kind == "f" else DIFFERENCES
+
+
+def exactly(queries: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Queries as the refine compares them: in float64, but bytes with bytes of their kind."""
+    alike = queries.dtype == kind and queries.itemsize == 1
+    return np.ascontiguousarray(queries, kind if alike else np.float64)
+
+
+def _middle(train: Rows) -> np.ndarray:
+    """A point amid the rows, about which their squares stay small; of no weight otherwise."""
+    every = max(1, len(train) // MIDDLE_ROWS)
+    step = max(1, BLOCK_ELEMENTS // train.shape[1]) * every
+    total = np.zeros(train.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(train), step):
+            total += train[start : start + step : every].sum(axis=0, dtype=np.float64)
+        mean = total / -(-len(train) // every)
+    return mean if np.isfinite(mean).all() else np.zeros(train.shape[1])
+
+
+def rounded_to(
+    queries: np.ndarray, dtype: np.dtype, metric: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Queries as the direct screen compares them, and how far they are from that, if at all.
+
+    Queries of another type than the training rows are rounded to it. That moves a query by
+    e = dist(query, code), and no distance by more than e (triangle inequality), so the screen
+    stays a bound: see `set_threshold` in `bounds.pxi`. Bytes against bytes need no refine.
+    """
+    if queries.dtype == dtype:
+        return np.ascontiguousarray(queries), None
+    exact = np.ascontiguousarray(queries, np.float64)
+    if dtype == np.uint8:
+        with np.errstate(invalid="ignore"):  # NaN that nobody looked for
+            codes = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+    else:
+        largest = np.finfo(dtype).max
+        codes = np.clip(exact, -largest, largest).astype(dtype)
+    difference = np.abs(exact - codes)
+    if not difference.any():
+        return codes, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Scaled, so that neither huge nor tiny differences leave the range when squared.
+        largest = np.maximum(difference.max(axis=1), np.finfo(np.float64).tiny)
+        scaled = difference / largest[:, None]
+        error = scaled.sum(axis=1) if metric == "l1" else np.sqrt((scaled**2).sum(axis=1))
+        # Higham's bound for the sum, and a few roundings before and after it: always upwards.
+        error *= largest * (1 + (queries.shape[1] + 8) * 2.0**-52)
+    return codes, np.nextafter(error, np.inf)

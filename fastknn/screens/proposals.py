@@ -1,0 +1,190 @@
+"""Cascades that may pay for some rows, of which the index takes the quickest on a sample."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastknn.screens.cascade import Cascade
+from fastknn.screens.maps import (
+    LARGEST,
+    PADDING,
+    SMALLEST,
+    WIDEST_ROTATION,
+    Groups,
+    GroupSums,
+    Hadamard,
+    Head,
+    Product,
+    Projection,
+    _minus,
+    random_rotation,
+    shrink,
+)
+from fastknn.screens.quantization import round_l1
+
+# Wider codes are not made: their inner products stay within an int32 (kernels.h).
+WIDEST_CODES = 32768
+# Features are clustered by all their correlations: 200 MB at this width.
+WIDEST_CLUSTERING = 5000
+
+
+def principal_directions(
+    centred: np.ndarray, n_directions: int, generator: np.random.Generator
+) -> np.ndarray:
+    """The first principal directions of a sample of centred rows, as columns.
+
+    Randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4) in float32:
+    which directions come out only decides how tight the bound is, never whether it holds.
+    """
+    width = centred.shape[1]
+    size = min(*centred.shape, n_directions + 16)
+    basis = generator.normal(size=(width, size)).astype(np.float32)
+    for _ in range(3):
+        basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
+    right = np.linalg.svd(centred @ basis, full_matrices=False)[2]
+    return np.linalg.qr(basis @ right[:n_directions].T)[0]
+
+
+@dataclass
+class FeatureTree:
+    """Features clustered by 1 - |correlation| (average linkage), from a sample of centred rows."""
+
+    order: np.ndarray  # features in the order of the leaves: every subtree is a range of it
+    mass: np.ndarray  # sum of the deviations of the leaves before each
+    correlation: np.ndarray
+    root: "object"  # scipy.cluster.hierarchy.ClusterNode
+
+    @classmethod
+    def of(cls, centred: np.ndarray) -> "FeatureTree":
+        from scipy.cluster.hierarchy import linkage, to_tree
+
+        deviation = centred.std(axis=0)
+        standard = centred / np.where(deviation > 0, deviation, 1)
+        correlation = np.clip((standard.T @ standard) / len(centred), -1, 1)
+        distances = 1 - np.abs(correlation[np.triu_indices(len(correlation), 1)])
+        root = to_tree(linkage(distances, "average"))
+        order = np.array(root.pre_order(), np.int64)
+        mass = np.concatenate([[0], np.cumsum(deviation[order], dtype=np.float64)])
+        return cls(order, mass, correlation, root)
+
+    def groups(self, largest: float) -> Groups:
+        """Groups whose deviations add up to at most `largest` average ones.
+
+        Equal masses make equal ranges, which one scale then fits. First the largest subtrees
+        within the limit; then neighbours in the tree that fit together, so that features that
+        hardly vary, whatever they correlate with, do not have a group each.
+        """
+        limit = largest * self.mass[-1] / len(self.order)
+        starts, waiting = [], [(self.root, 0)]
+        while waiting:
+            node, start = waiting.pop()
+            if node.count == 1 or self.mass[start + node.count] - self.mass[start] <= limit:
+                starts.append(start)
+            else:
+                waiting += [(node.right, start + node.left.count), (node.left, start)]
+        first, ends = 0, []
+        for start, end in zip(starts, [*starts[1:], len(self.order)], strict=True):
+            if start > first and self.mass[end] - self.mass[first] > limit:
+                ends.append(start)
+                first = start
+        ends = np.array([*ends, len(self.order)], np.int64)
+        leaders = np.repeat(self.order[[0, *ends[:-1]]], np.diff(ends, prepend=0))
+        signs = np.where(self.correlation[self.order, leaders] < 0, -1, 1).astype(np.float32)
+        return Groups(self.order, ends, signs)
+
+
+# Directions of the stages of a projection; with the length of the rest, whole vectors of bytes.
+PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
+# Features in a group at most, by stage.
+PROJECTED_L1 = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
+FEWEST_GROUPS = 16
+SAMPLE_ROWS, SCALE_ROWS = 3000, 500
+
+
+def candidates(
+    train: np.ndarray,
+    metric: str,
+    screen: str,
+    seed: int = 0,
+    seen: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
+) -> Iterator[Cascade]:
+    """Cascades that may pay for these rows, of the kinds that `screen` names.
+
+    `seen` gives rows as screens compare them.
+    Where the training rows are floats, the last stage is their rounding at full length, if the
+    width allows; where they are bytes, the exact distance costs no more than that.
+    """
+    generator = np.random.default_rng(seed)
+    places = np.sort(generator.choice(len(train), min(len(train), SAMPLE_ROWS), replace=False))
+    sample = seen(train[places])
+    largest = max(abs(float(sample.min())), abs(float(sample.max())))
+    if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
+        return
+    make = _candidates_l2 if metric == "l2" else _candidates_l1
+    yield from make(sample, screen, sample.dtype != np.uint8, generator)
+
+
+def _candidates_l2(
+    sample: np.ndarray, screen: str, floats: bool, generator: np.random.Generator
+) -> Iterator[Cascade]:
+    width = sample.shape[1]
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    full = []
+    if floats or screen == "rounded":
+        full = [Head(None, False, _mixing(width, generator))]
+        if screen in ("auto", "rounded"):
+            yield Cascade("rounded", Projection(mean, None, full), [None])
+    plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
+    if not plans or screen not in ("auto", "projected"):
+        return
+    most = max(plan[-1] for plan in plans)
+    principal = shrink(principal_directions(_minus(sample, mean), most, generator))
+    projected = {
+        n: Head(slice(0, n), True, Product(random_rotation(n + 1, generator)))
+        for n in sorted({n for plan in plans for n in plan})
+    }
+    for plan in plans:
+        heads = [projected[n] for n in plan] + full
+        product = Product(principal[:, : plan[-1]])
+        name = "projected to " + ", then ".join(str(head.width) for head in heads)
+        yield Cascade(name, Projection(mean, product, heads), [None] * len(heads))
+
+
+def _mixing(width: int, generator: np.random.Generator) -> Product | Hadamard:
+    if width <= WIDEST_ROTATION:
+        return Product(random_rotation(width, generator))
+    return Hadamard.random(width, generator)
+
+
+def _candidates_l1(
+    sample: np.ndarray, screen: str, floats: bool, generator: np.random.Generator
+) -> Iterator[Cascade]:
+    width = sample.shape[1]
+    mean = np.median(sample, axis=0).astype(np.float32)
+
+    def fitted(head: Groups | None) -> tuple[Groups | None, float]:
+        return head, _l1_scale(GroupSums(mean, [head]), sample[:SCALE_ROWS])
+
+    full = [fitted(None)] if floats or screen == "rounded" else []
+    if full and screen in ("auto", "rounded"):
+        (head, scale) = full[0]
+        yield Cascade("rounded", GroupSums(mean, [head]), [scale])
+    plans = [plan for plan in PROJECTED_L1 if width >= FEWEST_GROUPS * plan[0]]
+    if not plans or width > WIDEST_CLUSTERING or screen not in ("auto", "projected"):
+        return
+    tree = FeatureTree.of(_minus(sample, mean))
+    by_size = {largest: fitted(tree.groups(largest)) for plan in plans for largest in plan}
+    for plan in plans:
+        stages = [by_size[largest] for largest in plan]
+        name = "sums of " + ", then ".join(str(len(head.ends)) for head, _ in stages) + " groups"
+        heads, scales = zip(*stages, *full, strict=True)
+        yield Cascade(name, GroupSums(mean, list(heads)), list(scales))
+
+
+def _l1_scale(contraction: GroupSums, sample: np.ndarray) -> float:
+    """The scale that makes the errors of a sample small, those of rounding and of clipping."""
+    ((values, off),) = contraction.values(sample)
+    tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / 127
+    tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
+    return min(tried, key=lambda scale: np.median(round_l1(values, off, scale)[2]))

@@ -1,0 +1,634 @@
+"""Search: put blocks of work on threads, gather the result.
+
+The way of a query: `Index.search` cuts queries and panels into blocks (`_plan.py`); each block's
+queries are coded as the training rows are (`Searcher.block`) and handed to `_core.QueryBlock`,
+which screens, refines and keeps the best k with the GIL released.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastknn._utils.changes import RowsSample
+from fastknn._utils.checks import (
+    as_count,
+    as_flag,
+    as_indices,
+    as_k,
+    as_matrix,
+    as_path,
+    as_queries,
+    check_progress,
+    check_width,
+    warn_of_scales,
+)
+from fastknn._utils.progress import said, shown
+from fastknn._utils.threads import check_n_jobs, for_each, thread_count
+from fastknn.engine import _core
+from fastknn.engine._core import cpu_level
+from fastknn.metrics.keys import Keys, as_distances, check_found, merge, no_keys
+from fastknn.metrics.names import metric_name
+from fastknn.search import storage
+from fastknn.search.plan import Part, pays_threads, plan, steps_by_block
+from fastknn.search.searcher import Searcher
+from fastknn.search.trial import SMALL_ELEMENTS, choose_screen
+
+__all__ = ["Index", "cpu_level", "load_index"]
+
+SCREENS = ("auto", "none", "direct", "rounded", "projected")
+# Of a neighbor in a result: its key and its row.
+KEY_BYTES = 16
+# Attributes that differ from run to run with the clock, or with the searches that were made.
+MEASURED = ("costs_", "stats_")
+
+
+class Index:
+    """Training rows, ready for exact nearest-neighbour search.
+
+    Parameters
+    ----------
+    train : array-like of shape (n_rows, width)
+        uint8, int8, float32 or float64 are used as they are and not copied: do not change them
+        while the index lives. Every search compares some 64 rows with copies of them, and raises
+        if they differ; a change of a few other rows goes unnoticed, and then results may be
+        those of neither. Others are converted once: booleans to uint8, float16 and integers of
+        16 bits to float32, wider integers to float64.
+    metric : str, default "l2"
+        "l1" (also "manhattan", "cityblock"), "l2" (also "euclidean"), "sqeuclidean" (L2, but
+        distances are squared), "cosine" (1 - the cosine of the angle, from 0 to 2), or
+        "correlation" (the same of rows minus their means). Angles are compared exactly: whole
+        numbers as they are, and other floats as rounded to 56 bits below each row's largest
+        magnitude. Rows of zeros are at distance 1 from every row (under "correlation": constant
+        rows).
+    screen : {"auto", "none", "direct", "rounded", "projected"}, default "auto"
+        How rows are ruled out; every screen finds the same neighbours. "none" computes every
+        distance from the rows as they lie, which suits a few queries: nothing is packed.
+        "direct" packs the rows, and compares bytes as exact integers; floats in float32 (L2, by
+        expanded squares about a centre, where those rule out enough) or by their differences,
+        and then the survivors again in float64. "rounded" compares them rounded to bytes,
+        "projected" their projections (L2) or sums over groups of correlated features (L1),
+        rounded to bytes, in one or more stages; both fall back to "direct" where the data leave
+        nothing to gain or are too wide. "auto" takes what is quickest on a sample of the rows.
+    k : int, default 10
+        Neighbours that searches will mostly want: what "auto" takes is the quickest for so many.
+        Any number may be searched for.
+    n_jobs : int or None, default None
+        Threads used to build the index: a positive number means itself; None and -1 mean all
+        that this process may use, which containers, OMP_NUM_THREADS, threadpoolctl and joblib
+        may limit (see ``docs/threads.md``).
+    check_finite : bool, default True
+        False spares a pass over floats that are known to be neither NaN nor infinite; if some
+        are, what is found is undefined.
+    progress : bool, default None
+        True says on standard error what is being done while a screen is chosen and built. The
+        objects that `search` takes count queries, and are told nothing here.
+
+    Attributes
+    ----------
+    train : ndarray (n_rows, width)
+        The training rows.
+    cascade : str
+        Which screens are used, in words.
+    reason : str
+        Why these: what they took on the sample, beside the runner-up and the direct screen.
+    costs_ : dict of str to float
+        What was tried to choose them: microseconds a query on one thread. Copies and pickles
+        have the screens, and not these.
+    nbytes : int
+        Bytes held besides the training rows. Direct: as many again (4 an element of floats under
+        L2; for angles 4 an element, 8 of float64), and 4 to 8 a row. With screens: a few times the
+        width of their codes, a row. Angles: 24 or 48 a row on top.
+    stats_ : dict
+        ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
+        ``rows_screened`` (pairs of a query and a row),
+        ``survivors`` (of them, after each stage), ``rows_refined`` (distances computed exactly
+        for them; none where the scores are the distances), ``rows_given_up`` (left to the direct
+        screen where the cascade did not pay), ``seconds``, and ``stage_seconds`` (of all threads
+        together; the stages' shares are estimated from some of the panels).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be searched (NaN, wrong rank, unknown metric...), by name.
+
+    Notes
+    -----
+    Direct, building takes one pass over the data, and a search n_queries * n_rows * width
+    element operations, whatever the data. A screen replaces the width by that of its codes, and
+    adds the refine of its survivors; building one takes seconds for 50,000 rows of 3,072 bytes.
+
+    A pickle holds the rows, the screens and the codes, and nothing that was counted or timed: it is
+    the same before and after any search, and whoever loads it chooses nothing again. Two indices
+    of the same rows are pickled alike if they chose the same screens; the choice depends on the
+    clock where `screen` leaves one.
+
+    Building holds no copy of the rows besides: what screens compare is made of them a block at a
+    time, and tried on a sample of 8,192 rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastknn import Index
+    >>> train = np.array([[0, 0], [3, 4], [6, 8]], dtype=np.uint8)
+    >>> distances, indices = Index(train).search(train[:1], k=2)
+    >>> distances
+    array([[0., 5.]])
+    >>> indices
+    array([[0, 1]])
+    """
+
+    def __init__(
+        self,
+        train,
+        metric: str = "l2",
+        *,
+        screen: str = "auto",
+        k: int = 10,
+        n_jobs: int | None = None,
+        check_finite: bool = True,
+        progress=None,
+    ) -> None:
+        _check_screen(screen)
+        k = as_count(k, "k")
+        check_progress(progress)
+        self.metric = metric_name(metric)
+        n_threads = thread_count(n_jobs)
+        train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
+        self._build(train, screen, k, n_threads, progress)
+
+    def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int, progress=None) -> None:
+        self.screen = screen
+        with said(progress) as say:
+            chosen, self.costs_ = choose_screen(train, self.metric, screen, n_threads, k, say=say)
+            say(f"building the screen: {chosen.name}")
+            self._keep(Searcher(train, self.metric, chosen, n_threads))
+        self.stats_ = self._choice()
+
+    def _keep(self, searcher: Searcher) -> None:
+        """Search these rows from now on."""
+        self._sample = RowsSample(searcher.train)
+        self._searcher, self.train = searcher, searcher.train
+
+    def with_screen(
+        self, screen: str, *, k: int = 10, n_jobs: int | None = None, progress=None
+    ) -> "Index":
+        """An index of the same rows, which are shared, with another screen.
+
+        Parameters
+        ----------
+        screen : str
+        k : int, default 10
+        n_jobs : int or None, default None
+        progress : bool, default None
+            All as for the constructor.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        ValueError
+            For another word.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> Index(np.eye(3)).with_screen("none").cascade
+        'none'
+        """
+        _check_screen(screen)
+        check_progress(progress)
+        other = Index.__new__(Index)
+        other.metric = self.metric
+        other._build(self.train, screen, as_count(k, "k"), thread_count(n_jobs), progress)
+        return other
+
+    def subset(self, rows, *, n_jobs: int | None = None) -> "Index":
+        """An index of some of the rows, with the same screens; nothing is chosen or coded again.
+
+        Parameters
+        ----------
+        rows : array-like of int
+            Their indices: the first of them is row 0 of the new index.
+        n_jobs : int or None, default None
+
+        Returns
+        -------
+        Index
+            Of copies of the rows and of their codes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they are not indices of rows, from 0 on.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> Index(np.eye(4)).subset([3, 1]).search([[0, 0, 0, 1.0]], k=1)[1]
+        array([[0]])
+        """
+        rows = as_indices(rows, "rows", len(self))
+        other = Index.__new__(Index)
+        other.metric, other.screen, other.costs_ = self.metric, self.screen, self.costs_
+        self._sample.check(self.train)
+        other._keep(self._searcher.subset(self.train[rows], rows, thread_count(n_jobs)))
+        other.stats_ = other._choice()
+        return other
+
+    @property
+    def width(self) -> int:
+        """Columns of the rows that were given, and of the queries."""
+        return self.train.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held besides the training rows."""
+        return self._searcher.nbytes
+
+    @property
+    def cascade(self) -> str:
+        """Which screens are used, in words."""
+        return self._searcher.screen.name
+
+    @property
+    def reason(self) -> str:
+        """Why these screens: what they and the direct one took on a sample, or what was said."""
+        if not self.costs_:
+            if self.screen in ("none", "direct"):
+                return "as asked"
+            small = self.train.size < SMALL_ELEMENTS and not self._searcher.codes
+            return "too small for any other to pay" if small else "chosen before it was copied"
+        others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
+        if not others:
+            return "no other fits these rows"
+        runner_up = min(others, key=others.get)
+        shown = [name for name in dict.fromkeys([runner_up, "direct"]) if name in others]
+        return f"{self.costs_[self.cascade]:.3g} us a query on a sample; " + ", ".join(
+            f"{name} {others[name]:.3g}" for name in shown
+        )
+
+    def _choice(self) -> dict:
+        return {"cascade": self.cascade, "reason": self.reason, "costs": self.costs_}
+
+    def __getstate__(self) -> dict:
+        """What was indexed: rows, screens and codes, but nothing that was counted or timed."""
+        state = {name: value for name, value in vars(self).items() if name not in MEASURED}
+        if self._sample.changed(self.train) is None:
+            del state["_sample"]  # else whoever loads it has to know
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, costs_={})
+        if "_sample" not in state:
+            self._sample = RowsSample(self.train)
+        self.stats_ = self._choice()
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def __repr__(self) -> str:
+        return (
+            f"Index({len(self):,} x {self.width:,} {self.train.dtype}, metric={self.metric!r}, "
+            f"screen={self.cascade!r})"
+        )
+
+    def __str__(self) -> str:
+        """The same with the details, a line for each."""
+        lines = {
+            "rows": f"{len(self):,} x {self.width:,} {self.train.dtype}",
+            "metric": self.metric,
+            "screen": self.cascade,
+            "chosen": self.reason,
+            "codes": f"{self.nbytes / 2**20:.1f} MiB",
+            "kernels": cpu_level(),
+        }
+        return "\n".join(["Index", *(f"  {name:<8} {line}" for name, line in lines.items())])
+
+    def append(self, rows, *, n_jobs: int | None = None) -> "Index":
+        """Add training rows; they get the next indices.
+
+        The screens stay as they were chosen, and only the new rows are coded. The training
+        rows are copied, so that appending a few at a time costs a copy of all each time.
+
+        Parameters
+        ----------
+        rows : array-like of shape (n_rows, width)
+            Of the training rows' type, or converting to it without a change of value.
+        n_jobs : int or None, default None
+
+        Returns
+        -------
+        Index
+            This index. Searches that are under way meanwhile are not affected.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For rows that cannot be searched or do not fit; then nothing is changed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> len(Index(np.eye(4)).append(np.ones((2, 4))))
+        6
+        """
+        rows = as_matrix(rows, "rows")
+        check_width(rows, self.width, "rows")
+        with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is refused below
+            converted = rows.astype(self.train.dtype)
+        if not np.array_equal(converted, rows):
+            raise ValueError(
+                f"rows must convert to {self.train.dtype}, the type of train, without a change "
+                "of value"
+            )
+        self._sample.check(self.train)
+        # Row by row, as searches read them: NumPy would choose by the strides of what is given.
+        train = np.empty((len(self) + len(rows), self.width), self.train.dtype)
+        np.concatenate([self.train, converted], out=train)
+        self._keep(self._searcher.with_more(train, thread_count(n_jobs)))
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index, training rows included, to a new folder: see `load_index`.
+
+        The folder appears when it is whole. Format: `fastknn/storage.py`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A folder that does not exist yet, in one that does.
+
+        Raises
+        ------
+        FileExistsError, OSError
+            If there is something already, or it cannot be written.
+        """
+        path = as_path(path, "path")
+        about = {"metric": self.metric, "screen": self.screen, "costs": self.costs_}
+        self._sample.check(self.train)
+        storage.save(path, about, self._searcher)
+
+    def search(
+        self,
+        queries,
+        k: int,
+        *,
+        n_jobs: int | None = None,
+        progress=None,
+        check_finite: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the exact k nearest training rows of each query.
+
+        Parameters
+        ----------
+        queries : array-like of shape (n_queries, width)
+            Of any type that `train` may have, not necessarily the same one. There may be none:
+            then the results have no rows.
+        k : int
+            Neighbours to find, from 1 to the number of training rows.
+        n_jobs : int or None, default None
+            Threads; None and -1 mean all that this process may use, as for the constructor.
+        progress : bool or object with an ``update(n)`` method, default None
+            True shows a tqdm bar; an object is told of every (perhaps fractional) number of
+            queries done.
+        check_finite : bool, default True
+            As for the constructor.
+
+        Returns
+        -------
+        distances : ndarray (n_queries, k) of float64
+            Ascending. Exact integers for bytes under L1, their square roots under L2; else
+            the direct formula in float64. Angles: 1 - cosine, from the exact squared cosine.
+        indices : ndarray (n_queries, k) of int64
+            Rows of `train`, in the order (exact key, row): the key is the distance, squared under
+            L2, or the angle. Two different squares can have one root: then distances are
+            equal, and rows need not be in order.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that cannot be searched (NaN, another width, k out of range...), by name.
+            Where nobody looked for NaN (`check_finite`), for a query that has fewer than k
+            comparable rows. If the training rows have changed.
+        KeyboardInterrupt
+            On Ctrl-C, within half a second; no thread is left at work.
+
+        Warns
+        -----
+        UserWarning
+            Where fractions from 0 or -1 to 1 meet bytes of many values: mostly one of `queries`
+            and `train` was not divided by 255. What is found is the same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastknn import Index
+        >>> index = Index(np.array([[0], [10], [20]], dtype=np.uint8), "l1")
+        >>> index.search([[12.5]], k=2)
+        (array([[2.5, 7.5]]), array([[1, 2]]))
+        """
+        found = self.search_keys(
+            queries, k, n_jobs=n_jobs, progress=progress, check_finite=check_finite
+        )
+        check_found(found)
+        return as_distances(found, self.metric), found.rows
+
+    def search_keys(
+        self,
+        queries,
+        k: int,
+        *,
+        max_key: np.ndarray | None = None,
+        n_jobs: int | None = None,
+        progress=None,
+        check_finite: bool = True,
+        name: str | None = "queries",
+    ) -> Keys:
+        """Find neighbors by key, as parts of a training set are searched: see `_keys.py`.
+
+        Parameters
+        ----------
+        queries, k, n_jobs, progress, check_finite
+            As for `search`.
+        max_key : ndarray (n_queries,) of float64, optional
+            The largest key wanted, per query; rows at it are found too.
+        name : str or None, default "queries"
+            Of the queries, for the warning that `search` gives; None where that was looked at.
+
+        Returns
+        -------
+        Keys
+            Where a query has fewer than k such rows, absent ones come last.
+        """
+        started = time.perf_counter()
+        queries = as_queries(queries, self.width, as_flag(check_finite, "check_finite"))
+        k = as_k(k, len(self))
+        self._sample.check(self.train)
+        if name is not None:
+            warn_of_scales(queries, self.train, self.metric, name)
+        check_n_jobs(n_jobs)
+        searcher, n_threads = self._searcher.suited(k), 1
+        if pays_threads(len(queries), searcher.panels, k * KEY_BYTES):
+            n_threads = thread_count(n_jobs)  # asking takes a tenth of the smallest searches
+        if not len(queries):  # nothing to plan
+            with shown(progress, 0):
+                self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
+            return no_keys(0, k, self.metric)
+        parts, n_splits = plan(
+            len(queries),
+            searcher.panels,
+            n_threads,
+            self.width,
+            k * KEY_BYTES,
+            searcher.panels_together,
+            searcher.reservoir_bytes(k),
+        )
+        # Where several threads share the rows, each has a result of its own; the first is returned.
+        found = [no_keys(len(queries), k, self.metric) for _ in range(n_splits)]
+        tally, lock = _Tally(), threading.Lock()
+        # Queries that meet several splits are coded once, and here: threads that all want the
+        # interpreter wait for each other longer than the coding of a few takes.
+        blocks, steps = {}, steps_by_block(parts)
+        for rows, split, _ in parts if n_splits > 1 else ():
+            if split == 0:
+                coded = searcher.code(queries[rows])
+                most = None if max_key is None else max_key[rows]
+                for place in range(n_splits):
+                    blocks[rows.start, place] = searcher.block(
+                        queries[rows], found[place].of(rows), most, coded=coded
+                    )
+
+        def run(part: Part) -> Iterator[None]:
+            rows, split = part.queries, part.split
+            own = blocks.get((rows.start, split))
+            used = [] if own is None else [own]  # a late thread may find nothing to do
+            most = None if max_key is None else max_key[rows]
+            own_found = found[split].of(rows)
+            for block, done in searcher.search(
+                queries[rows], own_found, steps[rows.start], own, most
+            ):
+                if block not in used:
+                    used.append(block)
+                with lock:
+                    advance((rows.stop - rows.start) * done / len(self))
+                yield
+            used[-1].finish()
+            with lock:
+                tally.add(used)
+
+        with shown(progress, len(queries)) as advance:
+            for_each(run, parts, n_threads)
+        for other in found[1:]:
+            merge(found[0], other)
+
+        self.stats_ = {
+            **self._choice(),
+            **tally.stats(),
+            "seconds": time.perf_counter() - started,
+        }
+        return found[0]
+
+
+def _check_screen(screen: str) -> None:
+    if not isinstance(screen, str) or screen not in SCREENS:
+        raise ValueError(f"screen must be one of {', '.join(map(repr, SCREENS))}; got {screen!r}")
+
+
+def load_index(
+    path: str | os.PathLike[str],
+    *,
+    mmap: bool = False,
+    verify: bool = True,
+    n_jobs: int | None = None,
+) -> Index:
+    """Load an index that `Index.save` wrote.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder.
+    mmap : bool, default False
+        Leave the training rows on disk and read only those that the screens cannot rule out:
+        with codes of a few bytes a row, a set several times larger than memory can be searched.
+        (An index whose screen is direct packs all its rows in memory nevertheless.)
+    verify : bool, default True
+        Check the checksums of all arrays, which reads the training rows once.
+    n_jobs : int or None, default None
+        Threads used to pack the codes.
+
+    Returns
+    -------
+    Index
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        If a file is missing, truncated or altered, or `path` is no folder; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from fastknn import Index, load_index
+    >>> index = Index(np.eye(4, dtype=np.float32))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     index.save(f"{folder}/saved")
+    ...     load_index(f"{folder}/saved").search(np.eye(4), k=1)[1].ravel()
+    array([0, 1, 2, 3])
+    """
+    mmap, verify = as_flag(mmap, "mmap"), as_flag(verify, "verify")
+    about, train, screen, codes, measures = storage.load(as_path(path, "path"), mmap, verify)
+    index = Index.__new__(Index)
+    index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
+    n_threads = thread_count(n_jobs)
+    index._keep(Searcher(train, index.metric, screen, n_threads, codes or None, measures))
+    index.stats_ = index._choice()
+    return index
+
+
+class _Tally:
+    """What the blocks of a search did, added up."""
+
+    def __init__(self) -> None:
+        self.survivors: list[int] = []
+        self.stage_seconds: list[float] = []
+        self.screened = self.refined = self.given_up = 0
+        self.coding = self.direct = 0.0
+
+    def add(self, blocks: "list[_core.QueryBlock]") -> None:
+        """Take in one part's blocks: the one it began with, and the direct one it may end with."""
+        first, *others = blocks
+        self.survivors = _added(self.survivors, first.survivors)
+        self.stage_seconds = _added(self.stage_seconds, first.stage_seconds)
+        self.screened += sum(block.screened for block in blocks)
+        self.refined += sum(block.refined for block in blocks)
+        self.given_up += sum(block.screened for block in others)
+        self.direct += sum(block.seconds for block in others)
+        self.coding += sum(block.coding_seconds for block in blocks)
+
+    def stats(self) -> dict:
+        *stages, refine = self.stage_seconds or [0.0]  # of no block at all
+        return {
+            "rows_screened": self.screened,
+            "survivors": self.survivors,
+            "rows_refined": self.refined,
+            "rows_given_up": self.given_up,
+            "stage_seconds": {
+                "coding": self.coding,
+                **{f"stage {place}": one for place, one in enumerate(stages, start=1)},
+                "refine": refine,
+                "direct": self.direct,
+            },
+        }
+
+
+def _added(left: list, right: list) -> list:
+    return [a + b for a, b in zip(left, right, strict=True)] if left else right

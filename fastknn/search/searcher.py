@@ -1,0 +1,244 @@
+"""Rows made ready for one screen, and the choice among screens by measurement."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastknn._utils.rows import BLOCK_ELEMENTS, InBlocks, Rows, is_on_disk
+from fastknn._utils.threads import for_each, thread_count
+from fastknn.engine import _core
+from fastknn.metrics.angles import (
+    as_whole,
+    measured,
+)
+from fastknn.metrics.keys import Keys
+from fastknn.metrics.names import ANGLES, kernel_metric
+from fastknn.screens.cascade import Cascade
+from fastknn.screens.direct import Direct, direct_screen, exactly
+from fastknn.screens.inputs import as_screened, queries_as_screened, screened_type
+
+# Rows for each neighbour wanted, below which no screen pays: it keeps all the first ones.
+ROWS_PER_NEIGHBOR = 16
+# Elements that a thread packs at a time.
+PACKED_ELEMENTS = 4_000_000
+
+
+class Searcher:
+    """Training rows packed for one screen.
+
+    Parameters
+    ----------
+    train : ndarray (n_rows, width) of uint8, int8, float32 or float64
+    metric : str
+        Any that `Index` takes.
+    screen : Direct or Cascade
+        What `direct.py` says of both.
+    n_threads : int
+    codes : list of CodeRows, optional
+        The codes of the training rows, where they are known.
+    measures : ndarray of int64, optional
+        For angles: those of `angles.measured`, where they are known.
+    """
+
+    def __init__(
+        self,
+        train: np.ndarray,
+        metric: str,
+        screen: Direct | Cascade,
+        n_threads: int,
+        codes: "list[_core.CodeRows] | None" = None,
+        measures: np.ndarray | None = None,
+    ) -> None:
+        self.train, self.metric, self.screen = train, metric, screen
+        self.n_threads, self._simpler = n_threads, None
+        self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
+        self.kind = screened_type(train, metric)
+        if self.angles and measures is None:
+            measures = measured(train, metric, n_threads)
+        self.measures = measures
+        seen = as_screened(train, metric)
+        self.codes = screen.code_rows(seen, n_threads) if codes is None else codes
+        self.panels = screen.panels(seen, self.screen_metric, self.codes)
+        pack(self.panels, None if self.codes else seen, n_threads)
+        self._on_disk: bool | None = None
+
+    def __reduce__(self) -> tuple:
+        # Panels are laid out for this processor: they are packed again where they arrive.
+        codes = self.codes or None
+        return _unpickled, (self.train, self.metric, self.screen, codes, self.measures)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held besides the training rows."""
+        simpler = 0 if self._simpler is None else self._simpler.nbytes
+        measures = 0 if self.measures is None else self.measures.nbytes
+        codes = sum(codes.nbytes for codes in self.codes)
+        return self.panels.nbytes + codes + measures + simpler
+
+    def reservoir_bytes(self, k: int) -> int:
+        """What a thread keeps per query beside the result while it searches for k neighbours."""
+        return _core.reservoir_bytes(k, len(self.train), self.angles)
+
+    @property
+    def panels_together(self) -> int:
+        """Panels that one thread should have: where they end, a panel of any kind may begin."""
+        return max(1, _core.MOST_PANEL_ROWS // self.panels.panel_rows) if self.codes else 1
+
+    @property
+    def may_give_up(self) -> bool:
+        """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
+        simpler = self.screen.simpler(self.kind, self.screen_metric)
+        if simpler is not None and self._on_disk is None:
+            self._on_disk = is_on_disk(self.train)
+        return simpler is not None and not self._on_disk
+
+    def simpler(self) -> "Searcher":
+        """The same rows for the next simpler screen: packed when first asked for, and kept."""
+        with _fallback.lock:
+            if self._simpler is None:
+                screen = self.screen.simpler(self.kind, self.screen_metric)
+                self._simpler = Searcher(
+                    self.train, self.metric, screen, self.n_threads, measures=self.measures
+                )
+            return self._simpler
+
+    def suited(self, k: int) -> "Searcher":
+        """Who should search for k neighbours: this one, or the direct one for very many."""
+        many = k * ROWS_PER_NEIGHBOR > len(self.train)
+        return self.simpler() if many and self.codes and self.may_give_up else self
+
+    def search(
+        self,
+        queries: np.ndarray,
+        found: Keys,
+        steps: Iterator[tuple[int, int]],
+        block: _core.QueryBlock | None = None,
+        max_key: np.ndarray | None = None,
+    ) -> Iterator[tuple[_core.QueryBlock, int]]:
+        """Search ranges of panels, in increasing order: yields the block at work, and its rows.
+
+        Where a screen turns out not to pay for these queries, the next simpler one takes over
+        the rows that are left. Then at most some hundred rows cost more than directly.
+        """
+        if block is None:
+            block = self.block(queries, found, max_key)
+        searcher, rows = self, self.panels.panel_rows
+        for first, last in steps:
+            first, last = first * rows, min(last * rows, len(self.train))
+            reached = first
+            while reached < last:
+                began, panel_rows = reached, searcher.panels.panel_rows
+                panel = block.search(
+                    began // panel_rows, -(-last // panel_rows), searcher.may_give_up
+                )
+                reached = min(panel * panel_rows, last)
+                yield block, reached - began
+                if reached < last:
+                    searcher = searcher.simpler()
+                    block = searcher.block(queries, found, max_key, resume=block)
+
+    def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
+        """The same over `train`, which begins with the rows that are here already.
+
+        Only the new rows are coded: errors are measured, so bounds hold for rows that the
+        contraction was not made for.
+        """
+        more = train[len(self.train) :]
+        added = []
+        if self.codes:
+            added = self.screen.code_rows(as_screened(more, self.metric), n_threads)
+        measures = None
+        if self.angles:
+            measures = np.concatenate([self.measures, measured(more, self.metric, n_threads)])
+        codes = [
+            _core.CodeRows(
+                np.concatenate([old.codes, new.codes]),
+                self.screen_metric,
+                np.concatenate([old.scale, new.scale]),
+                np.concatenate([old.error, new.error]),
+            )
+            for old, new in zip(self.codes, added, strict=True)
+        ]
+        return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
+
+    def subset(self, train: np.ndarray, rows: np.ndarray, n_threads: int) -> "Searcher":
+        """The same over some of the rows, which are `train`; their codes are taken as they are."""
+        codes = [
+            _core.CodeRows(old.codes[rows], self.screen_metric, old.scale[rows], old.error[rows])
+            for old in self.codes
+        ]
+        measures = self.measures[rows] if self.angles else None
+        return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
+
+    def block(
+        self,
+        queries: np.ndarray,
+        found: Keys,
+        max_key: np.ndarray | None = None,
+        resume: _core.QueryBlock | None = None,
+        coded: dict | None = None,
+    ) -> _core.QueryBlock:
+        """Some queries, coded (unless they are) and packed; where to write what they find."""
+        began = time.perf_counter()
+        coded = self.code(queries) if coded is None else coded
+        block = _core.QueryBlock(
+            self.panels,
+            **coded,
+            found=found,
+            max_key=max_key,
+            resume=resume,
+        )
+        block.coding_seconds = time.perf_counter() - began
+        return block
+
+    def code(self, queries: np.ndarray) -> dict:
+        """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
+        seen, off = queries_as_screened(queries, self.train, self.metric)
+        coded, final = self.screen.code(seen, self.kind, self.screen_metric, self.codes, off)
+        if self.angles:
+            coded.update(as_whole(queries, self.train, self.metric, self.measures))
+            coded["train"] = self.train
+        elif not final:
+            coded.update(train=self.train, exact=exactly(queries, self.train.dtype))
+        return coded
+
+
+def _unpickled(train, metric, screen, codes, measures) -> Searcher:
+    """A searcher with the threads of the process that it arrives in."""
+    return Searcher(train, metric, screen, thread_count(None), codes, measures)
+
+
+def pack(panels: _core.Panels, seen: Rows | None, n_threads: int) -> None:
+    """Fill all panels, with rows of `seen` where these are made a block at a time."""
+    made = isinstance(seen, InBlocks)
+    elements = BLOCK_ELEMENTS if made else PACKED_ELEMENTS
+    step, rows = max(1, elements // (panels.width * panels.panel_rows)), panels.panel_rows
+
+    def some(first: int) -> None:
+        last = min(first + step, panels.n_panels)
+        panels.pack(first, last, seen[first * rows : last * rows] if made else None)
+
+    for_each(some, range(0, panels.n_panels if panels.packed else 0, step), n_threads)
+
+
+class _Fallback:
+    """The lock under which a direct screen is packed: two threads at once would pack two."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_fallback = _Fallback()
+if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
+    os.register_at_fork(after_in_child=_fallback.__init__)
+
+
+# --- The choice -------------------------------------------------------------------------------
+
+
+def screen_of(train: np.ndarray, metric: str, name: str = "direct") -> Direct:
+    """The screen that "none" or "direct" means for such rows."""
+    return direct_screen(screened_type(train, metric), kernel_metric(metric), name)

@@ -1,0 +1,310 @@
+"""An index on disk: plain arrays, described and checksummed; no pickle.
+
+A saved index is a folder:
+
+    index.json       format version, metric, screen, cascade, and for each array its file, type,
+                     shape and CRC-32
+    train.npy        the training rows
+    measures.npy     for angles, what the refine needs to know of each row (`angles.measured`)
+    NAME.npy         the cascade's arrays, and the codes, scales and errors of each stage
+
+The folder is written under another name and renamed when it is whole. Codes do not depend on
+the processor; panels are packed anew where the index is loaded.
+"""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from fastknn._utils.checks import NATIVE
+from fastknn._utils.files import new_folder
+from fastknn._utils.npy import open_array, opened
+from fastknn.engine import _core
+from fastknn.metrics.angles import EXTRA_COLUMNS
+from fastknn.metrics.names import ANGLES, METRIC_NAMES, kernel_metric
+from fastknn.screens.cascade import Cascade
+from fastknn.screens.maps import Groups, GroupSums, Hadamard, Head, Product, Projection
+from fastknn.search.searcher import Searcher, screen_of
+
+FORMAT = "fastknn index"
+VERSION = 4
+DESCRIPTION = "index.json"
+CHUNK_BYTES = 1 << 24
+# What goes wrong where a value of the description has another type, or none.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+
+Arrays = dict[str, np.ndarray]
+
+
+def save(
+    path: str | os.PathLike[str],
+    description: dict,
+    searcher: Searcher,
+) -> None:
+    """Write an index to a new folder, whole or not at all."""
+    arrays: Arrays = {"train": searcher.train}
+    if searcher.angles:
+        arrays["measures"] = searcher.measures
+    screen, codes = searcher.screen, searcher.codes
+    description = {"format": FORMAT, "version": VERSION, **description}
+    coded = isinstance(screen, Cascade)
+    description["cascade"] = _take_apart(screen, arrays) if coded else None
+    for stage, rows in enumerate(codes):
+        arrays[f"codes{stage}"] = rows.codes
+        arrays[f"scale{stage}"], arrays[f"error{stage}"] = rows.scale, rows.error
+    description["stages"] = len(codes)
+    with new_folder(path) as folder:
+        description["arrays"] = {
+            name: _write_array(folder / f"{name}.npy", array) for name, array in arrays.items()
+        }
+        text = json.dumps(description, indent=1)
+        (folder / DESCRIPTION).write_text(
+            json.dumps({"crc32": zlib.crc32(text.encode()), "description": text})
+        )
+
+
+def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
+    """Read what `save` wrote: (description, train, screen, codes, measures).
+
+    Every file is untrusted: what belongs together is compared before any of it is used, so that
+    nothing reads beyond an array.
+    """
+    folder = Path(path).expanduser()
+    description = _description(folder)
+    arrays = {
+        name: _read_array(folder / f"{name}.npy", about, mmap and name == "train", verify)
+        for name, about in description["arrays"].items()
+    }
+    try:
+        screen, codes, measures = _assembled(description, arrays)
+    except MALFORMED as error:
+        raise ValueError(
+            f"{folder / DESCRIPTION}: does not describe the arrays beside it: {_words(error)}"
+        ) from error
+    return description, arrays["train"], screen, codes, measures
+
+
+def _description(folder: Path) -> dict:
+    """What index.json says, with values of the right types."""
+    file = folder / DESCRIPTION
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected the folder of a saved index, found a file")
+    try:
+        with opened(file) as stream:
+            data = stream.read()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{folder}: expected a saved index, found no {DESCRIPTION}"
+        ) from error
+    try:
+        sealed = json.loads(data)
+        _require(isinstance(sealed, dict), "it is not an object in JSON")
+        text = sealed["description"]
+        if zlib.crc32(text.encode()) != sealed["crc32"]:
+            raise ValueError("its checksum does not fit")
+        description = json.loads(text)
+        found = description.get("format"), description.get("version")
+    except MALFORMED as error:
+        why = "it is an empty file" if not data else _words(error)
+        raise ValueError(f"{file}: not the description of an index: {why}") from error
+    if found != (FORMAT, VERSION):
+        raise ValueError(
+            f"{folder}: expected {FORMAT} version {VERSION}, found {found[0]} version {found[1]}"
+        )
+    try:
+        metric_known = description["metric"] in METRIC_NAMES
+        _require(metric_known, f"metric must be one of {', '.join(METRIC_NAMES)}")
+        _require(isinstance(description["screen"], str), "screen must be a word")
+        costs = description["costs"]
+        numbers = all(type(cost) in (int, float) for cost in costs.values())
+        _require(numbers, "costs must be numbers")
+        cascade = description["cascade"]
+        name = "direct" if cascade is None else cascade["name"]
+        _require(isinstance(name, str) and (not costs or name in costs), "costs must have its own")
+        for name, about in description["arrays"].items():
+            _require(name.isidentifier(), f"arrays must have plain names, not {name!r}")
+            _require({"dtype", "shape", "crc32"} <= about.keys(), f"{name} must have a shape")
+        _require("train" in description["arrays"], "arrays must have train")
+    except MALFORMED as error:
+        raise ValueError(f"{file}: not the description of an index: {_words(error)}") from error
+    return description
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return f"{error}" or type(error).__name__
+
+
+def _assembled(description: dict, arrays: Arrays):
+    """(screen, codes, measures), all of them fitting the training rows."""
+    train, name = arrays["train"], description["metric"]
+    _require(
+        train.dtype in NATIVE and train.ndim == 2 and train.size > 0,
+        f"train must be a matrix, found {train.dtype} {train.shape}",
+    )
+    n_rows, width = train.shape
+    metric, angles, measures = kernel_metric(name), name in ANGLES, None
+    if angles:
+        n_measures = 6 if name == "correlation" else 3
+        measures = _part(arrays, "measures", np.int64, n_rows, n_measures)
+    if description["cascade"] is None:
+        _require(description["stages"] == 0, "an index without a cascade has no stages")
+        return screen_of(train, name, description["screen"]), [], measures
+    screen = _put_together(
+        description["cascade"], arrays, metric, width + (EXTRA_COLUMNS if angles else 0)
+    )
+    widths = screen.widths
+    _require(description["stages"] == len(widths), f"stages must be {len(widths)}")
+    codes = [
+        _core.CodeRows(
+            _part(arrays, f"codes{stage}", np.uint8, n_rows, stage_width),
+            metric,
+            _part(arrays, f"scale{stage}", np.float32, n_rows),
+            _part(arrays, f"error{stage}", np.float32, n_rows),
+        )
+        for stage, stage_width in enumerate(widths)
+    ]
+    return screen, codes, measures
+
+
+def _part(arrays: Arrays, name: str, dtype: type, *shape: int) -> np.ndarray:
+    """One of the arrays, if it has the type and shape that the others call for."""
+    array = arrays[name]
+    _require(
+        array.dtype == dtype and array.shape == shape,
+        f"{name} must be {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}",
+    )
+    return array
+
+
+def _write_array(file: Path, array: np.ndarray) -> dict:
+    array = np.ascontiguousarray(array)
+    with file.open("wb") as stream:
+        np.lib.format.write_array(stream, array, allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return {"dtype": array.dtype.str, "shape": array.shape, "crc32": _checksum(array)}
+
+
+def _read_array(file: Path, about: dict, on_disk: bool, verify: bool) -> np.ndarray:
+    """One array, if it is what the description says."""
+    try:
+        array = open_array(file, on_disk=on_disk)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: expected this file of a saved index") from error
+    found = {"dtype": array.dtype.str, "shape": list(array.shape)}
+    expected = {name: about[name] for name in found}
+    if found != expected or not array.flags.c_contiguous:
+        raise ValueError(f"{file}: altered: expected {expected} in C order, found {found}")
+    if verify and _checksum(array) != about["crc32"]:
+        raise ValueError(f"{file}: altered: its checksum does not fit")
+    return array
+
+
+def _checksum(array: np.ndarray) -> int:
+    """CRC-32 of the bytes of a C-contiguous array, a chunk at a time."""
+    data, value = array.reshape(-1).view(np.uint8), 0
+    for start in range(0, data.size, CHUNK_BYTES):
+        value = zlib.crc32(data[start : start + CHUNK_BYTES], value)
+    return value
+
+
+# --- Cascades as arrays -----------------------------------------------------------------------
+
+
+def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
+    """Put a cascade's arrays among the others, and say in JSON how they belong together."""
+    contraction = cascade.contraction
+    arrays["mean"] = contraction.mean
+    heads = []
+    for place, head in enumerate(contraction.heads):
+        if isinstance(contraction, Projection):
+            mixing, columns = head.mixing, head.directions
+            columns = None if columns is None else [columns.start, columns.stop]
+            heads.append({"directions": columns, "rest": head.rest})
+            if isinstance(mixing, Hadamard):
+                arrays[f"order{place}"], arrays[f"signs{place}"] = mixing.order, mixing.signs
+                heads[-1]["block"] = mixing.block
+            else:
+                arrays[f"rotation{place}"] = mixing.matrix
+        else:
+            if head is not None:
+                arrays.update({f"{part}{place}": getattr(head, part) for part in Groups._fields})
+            heads.append({"groups": head is not None})
+    if isinstance(contraction, Projection) and contraction.directions is not None:
+        arrays["directions"] = contraction.directions.matrix
+    return {"name": cascade.name, "scales": cascade.scales, "heads": heads}
+
+
+def _put_together(described: dict, arrays: Arrays, metric: str, width: int) -> Cascade:
+    """The cascade of rows of this width."""
+    mean, scales = _part(arrays, "mean", np.float32, width), described["scales"]
+    heads = described["heads"]
+    known = all(
+        type(scale) is float and 0 < scale < np.inf if metric == "l1" else scale is None
+        for scale in scales
+    )
+    _require(len(heads) == len(scales) > 0 and known, f"scales do not fit, got {scales}")
+    if metric == "l1":
+        sums = [
+            _groups(arrays, place, width) if head["groups"] else None
+            for place, head in enumerate(heads)
+        ]
+        return Cascade(described["name"], GroupSums(mean, sums), scales)
+    directions = None
+    if "directions" in arrays:
+        n_directions = arrays["directions"].shape[-1]
+        directions = Product(_part(arrays, "directions", np.float32, width, n_directions))
+    heads = [_head(arrays, place, head, directions, width) for place, head in enumerate(heads)]
+    return Cascade(described["name"], Projection(mean, directions, heads), scales)
+
+
+def _groups(arrays: Arrays, place: int, width: int) -> Groups:
+    order, signs = (
+        _part(arrays, f"order{place}", np.int64, width),
+        _part(arrays, f"signs{place}", np.float32, width),
+    )
+    ends = _part(arrays, f"ends{place}", np.int64, arrays[f"ends{place}"].size)
+    _require_permutation(order, f"order{place}")
+    ascending = ends.size > 0 and (np.diff(ends, prepend=0) >= 0).all() and ends[-1] == width
+    _require(ascending, f"ends{place} must be ends of groups")
+    return Groups(order, ends, signs)
+
+
+def _head(arrays: Arrays, place: int, head: dict, directions: Product | None, width: int) -> Head:
+    columns = head["directions"]
+    if columns is not None:
+        start, stop = columns
+        whole = type(start) is type(stop) is int and directions is not None
+        _require(
+            whole and 0 <= start < stop <= directions.width, f"directions {columns} are not there"
+        )
+        columns, width = slice(start, stop), stop - start
+    _require(type(head["rest"]) is bool, "rest must be true or false")
+    width += head["rest"]
+    if "block" not in head:
+        rotation = _part(arrays, f"rotation{place}", np.float32, width, width)
+        return Head(columns, head["rest"], Product(rotation))
+    block, order = head["block"], arrays[f"order{place}"]
+    rounds, padded = order.shape
+    whole = type(block) is int and block >= 8 and block & (block - 1) == 0 == padded % block
+    _require(whole and padded >= width and rounds > 0, f"block {block} does not fit")
+    order = _part(arrays, f"order{place}", np.int64, rounds, padded)
+    for permutation in order:
+        _require_permutation(permutation, f"order{place}")
+    signs = _part(arrays, f"signs{place}", np.float32, rounds, padded)
+    return Head(columns, head["rest"], Hadamard(order, signs, block))
+
+
+def _require_permutation(order: np.ndarray, name: str) -> None:
+    permutes = np.array_equal(np.sort(order), np.arange(len(order)))
+    _require(permutes, f"{name} must have every place once")
