@@ -432,7 +432,7 @@ def test_vote(benchmark):
 
 def test_first_vote(benchmark, tmp_path):
     """Seconds of the first vote in a fresh process, with Numba's cache cold and warm."""
-    code = "import time; t = time.perf_counter(); from fastknn.voting.votes import vote; vote([[0, 1]]); "
+    code = "import time; t = time.perf_counter(); from fastknn import vote; vote([[0, 1]]); "
     code += "print(time.perf_counter() - t)"
     seconds = {"cold": [], "warm": []}
 

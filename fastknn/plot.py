@@ -1,4 +1,4 @@
-"""Pictures of nearest neighbours, with matplotlib: each function takes Axes and returns them.
+"""Pictures of nearest neighbors, with matplotlib: each function takes Axes and returns them.
 
 matplotlib (``pip install matplotlib``) is loaded when something is drawn.
 """
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "accuracy_over_k",
+    "candidates",
     "confusion",
     "cost_over_n",
     "decision_regions",
     "decision_regions_side_by_side",
     "nearest_images",
-    "survivors",
 ]
 
 RIGHT, WRONG = "tab:green", "tab:red"
@@ -135,7 +135,7 @@ def _codes(labels: np.ndarray, classes: Sequence, meaning: str) -> np.ndarray:
 def accuracy_over_k(
     results: Mapping, *, weights: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Score over the number of neighbours: every fold's point, means and standard deviations.
+    """Score over the number of neighbors: every fold's point, means and standard deviations.
 
     Parameters
     ----------
@@ -504,7 +504,7 @@ def decision_regions_side_by_side(
     resolution: int = 200,
     axes: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Regions of nearest-neighbour classifiers: a row for each metric, a column for each k.
+    """Regions of nearest-neighbor classifiers: a row for each metric, a column for each k.
 
     Parameters
     ----------
@@ -646,7 +646,7 @@ def cost_over_n(seconds: Mapping[str, Mapping[int, float]], *, ax: Axes | None =
     Parameters
     ----------
     seconds : mapping of str to mapping of int to float, or DataFrame
-        For each contender, seconds a query by number of training rows. In a table these are its
+        For each contender, seconds per query by number of training rows. In a table these are its
         columns and its index, and values may be missing.
     ax : matplotlib Axes, optional
 
@@ -692,14 +692,14 @@ def cost_over_n(seconds: Mapping[str, Mapping[int, float]], *, ax: Axes | None =
             linewidth=2.5 if ours else 1.2,
             label=name,
         )
-    ax.set(xlabel="training rows", ylabel="milliseconds a query")
+    ax.set(xlabel="training rows", ylabel="milliseconds per query")
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize="small")
     return ax
 
 
-def survivors(index, *, ax: Axes | None = None) -> Axes:
-    """How many rows a query had left after each stage of an index's last search.
+def candidates(index, *, ax: Axes | None = None) -> Axes:
+    """How many rows per query had left after each stage of an index's last search.
 
     Parameters
     ----------
@@ -725,9 +725,9 @@ def survivors(index, *, ax: Axes | None = None) -> Axes:
     >>> import numpy as np
     >>> from fastknn import Index, plot
     >>> rows = np.random.default_rng(0).normal(size=(3000, 64)).astype("float32")
-    >>> index = Index(rows, screen="rounded")
+    >>> index = Index(rows, screen="quantized")
     >>> _ = index.search(rows[:50], 5)
-    >>> ax = plot.survivors(index)
+    >>> ax = plot.candidates(index)
     """
     from fastknn.search.index import Index
 
@@ -735,11 +735,11 @@ def survivors(index, *, ax: Axes | None = None) -> Axes:
     if not isinstance(index, Index):
         raise TypeError(f"index must be a fastknn.Index, got {type(index).__name__}")
     stats = index.stats_
-    if not stats.get("survivors"):
+    if not stats.get("candidates"):
         raise ValueError("index must have searched: its stats_ do not say what survived yet")
     ax = _axes(ax)
     n_queries = stats["rows_screened"] / len(index)
-    left = [len(index), *(count / n_queries for count in stats["survivors"])]
+    left = [len(index), *(count / n_queries for count in stats["candidates"])]
     stages = ["all rows", *(f"stage {place}" for place in range(1, len(left)))]
     bars = ax.barh(stages, left, color="C0")
     ax.bar_label(bars, [f"{count:,.0f}" for count in left], padding=3)

@@ -12,7 +12,7 @@ from math import frexp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# --- Distances and search: fastknn.search.index and pairwise ---------------------------------------------
+# --- Distances and searches: fastknn.search -----------------------------------------------------
 
 
 def reference_distances(queries: ArrayLike, train: ArrayLike, metric: str) -> NDArray[np.float64]:

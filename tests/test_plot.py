@@ -126,16 +126,16 @@ def test_confusion_and_cost(ax):
     pyplot.close(other.figure)
 
 
-def test_survivors(ax):
+def test_candidates(ax):
     rows = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
-    index = Index(rows, screen="rounded")
+    index = Index(rows, screen="quantized")
     with pytest.raises(ValueError, match="index must have searched"):
-        plot.survivors(index)
+        plot.candidates(index)
     index.search(rows[:50], 5)
-    plot.survivors(index, ax=ax)
+    plot.candidates(index, ax=ax)
     left = [bar.get_width() for bar in ax.patches]
     assert left[0] == 3000
-    assert left[1] == index.stats_["survivors"][0] / 50
+    assert left[1] == index.stats_["candidates"][0] / 50
 
 
 # --- Wrong arguments: an error that begins with their name, before anything is drawn ----------
@@ -348,7 +348,7 @@ FUNCTIONS = {
             "ax": NO_AX,
         },
     ),
-    plot.survivors: (
+    plot.candidates: (
         lambda: {"index": searched()},
         {"index": [None, 3, "text", Index, Index(POINTS), POINTS, {}], "ax": NO_AX},
     ),
@@ -397,7 +397,7 @@ def test_an_index_that_was_asked_nothing_has_nothing_to_show():
     index = Index(POINTS)
     index.search(POINTS[:0], 2)
     with pytest.raises(ValueError, match=r"^index must have searched"):
-        plot.survivors(index)
+        plot.candidates(index)
     assert pyplot.get_fignums() == []
 
 

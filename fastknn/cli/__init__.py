@@ -23,10 +23,10 @@ from fastknn.cli.tune import check_drawable, classified, load_sets, tune
 from fastknn.metrics.names import METRIC_NAMES
 
 DESCRIPTION = """\
-Exact k-nearest-neighbour search and classification.
+Exact k-nearest-neighbor search and classification.
 """
 CLASSIFY = """\
-Classify images by the majority of their exact K nearest neighbours.
+Classify images by the majority of their exact K nearest neighbors.
 
 PATH is a folder or a file of labelled images: CIFAR, MNIST and sets like it, STL-10, SVHN, images
 in a folder for each class, or .npz, .npy, .csv, .tsv or .parquet. Where PATH holds both parts of a
@@ -35,12 +35,12 @@ test part; --test is then not needed. Another file, or a folder of images for ea
 part and is read whole. No file may be in both sets.
 """
 RUN = """\
-Run a Python script with scikit-learn's neighbours replaced by fastknn's: the same results, from
+Run a Python script with scikit-learn's neighbors replaced by fastknn's: the same results, from
 code that does not know. SCRIPT is what python takes: a file, a folder or archive with a
 __main__.py, or after -m the name of a module. --report says what was replaced, to standard error.
 """
 TUNE = """\
-Choose the number of neighbours, the metric and the weights on held-out folds of the training set;
+Choose the number of neighbors, the metric and the weights on held-out folds of the training set;
 then classify the test set once, with what was chosen. PATH is as for classify.
 """
 TRUTH = """\
@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False, parents=[threads])
     common.add_argument(
-        "--k", type=_positive, default=5, metavar="K", help="neighbours that vote (default: 5)"
+        "--k", type=_positive, default=5, metavar="K", help="neighbors that vote (default: 5)"
     )
 
     classify = commands.add_parser(
@@ -206,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         action=_Several,
         of=_a_number,
         metavar="K",
-        help="numbers of neighbours, with commas or blanks between them, as in 1,5 or 1 5 "
+        help="numbers of neighbors, with commas or blanks between them, as in 1,5 or 1 5 "
         "(default: those of 1,3,5,8,10,12,15,20,50,100 that the folds have rows for)",
     )
     for name, choices, default in (
@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     truth = commands.add_parser(
         "ground-truth",
         parents=[threads, bar],
-        help="exact neighbours, to judge approximate indexes by",
+        help="exact neighbors, to judge approximate indexes by",
         description=TRUTH,
         formatter_class=raw,
     )
@@ -260,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
-        help="run a Python script that uses scikit-learn's neighbours, faster",
+        help="run a Python script that uses scikit-learn's neighbors, faster",
         description=RUN,
         formatter_class=raw,
     )
@@ -438,7 +438,7 @@ def _classify(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     progress = _shows_progress(options)
     index = Index(
-        train.images, options.metric, k=options.k, n_jobs=options.n_jobs, progress=progress
+        train.images, options.metric, expected_k=options.k, n_jobs=options.n_jobs, progress=progress
     )
     print(f"index     {index.cascade} ({index.reason})")
     print(f"          built in {time.perf_counter() - started:.2f} s", flush=True)
@@ -545,8 +545,8 @@ def _ground_truth(options: argparse.Namespace) -> None:
         print(f"{name:<9} {len(rows):,} x {rows.shape[1]:,} {rows.dtype}")
     started = time.perf_counter()
     truth = ground_truth(
-        train,
         queries,
+        train,
         options.k,
         options.metric,
         n_jobs=options.n_jobs,
@@ -555,7 +555,7 @@ def _ground_truth(options: argparse.Namespace) -> None:
     seconds = time.perf_counter() - started
     print(f"search    {len(queries) / seconds:,.0f} queries/s ({seconds:.2f} s)")
     print(f"tied      {truth.tied.sum():,} queries, at place {options.k}")
-    truth.save(options.output, train, queries)
+    truth.save(options.output, queries, train)
     print(f"written to {options.output}")
 
 
@@ -628,7 +628,7 @@ def _timed(
 
 
 def _show_neighbors(model, train, train_labels, test, test_labels) -> None:
-    """Print the first digit that is classified wrongly (or the first) and its neighbours."""
+    """Print the first digit that is classified wrongly (or the first) and its neighbors."""
     wrong = np.flatnonzero(model.predict(test) != test_labels)
     row = wrong[0] if len(wrong) else 0
     distances, indices = model.kneighbors(test[row : row + 1], min(3, model.n_neighbors))

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The blocked macro-kernels: packing, scores of a tile, survivors, refine, top-K.
+"""The blocked macro-kernels: packing, scores of a tile, candidates, refine, top-K.
 
 `Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
 once, with the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles
@@ -11,7 +11,7 @@ kernels (the table, the level), layout (structures), packing, heap, reservoir, a
 search, matrices, topk, contractions.
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
-it costs one load, add and compare a row (L2 codes: four operations on registers), and survivors
+it costs one load, add and compare a row (L2 codes: four operations on registers), and candidates
 are rare once the heaps are full.
 """
 
@@ -37,7 +37,7 @@ include "bounds.pxi"
 include "search.pxi"
 include "matrices.pxi"
 include "topk.pxi"
-include "contractions.pxi"
+include "maps.pxi"
 
 # Every panel's rows divide it.
 MOST_PANEL_ROWS = MAX_PANEL_ROWS
@@ -114,7 +114,7 @@ cdef class Panels:
     scale, error : ndarray (n_rows,) of float32, or None
         For codes: what a unit of a row's code is worth, and how far at most the row's
         contraction lies from its code.
-    centre : ndarray (width,) of float64, or None
+    center : ndarray (width,) of float64, or None
         For floats under L2: pack float32 values about this point, for the expanded screen,
         instead of the rows' own for direct differences.
     packed : bool, default True
@@ -126,24 +126,24 @@ cdef class Panels:
     cdef object memory
     cdef Rows rows
 
-    def __init__(self, given, metric, scale=None, error=None, centre=None, packed=True):
+    def __init__(self, given, metric, scale=None, error=None, center=None, packed=True):
         cdef Rows *rows = &self.rows
         rows.given = as_matrix(given, metric)
         rows.n_rows = len(given)
-        if centre is None:
+        if center is None:
             rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
             rows.item_bytes = given.dtype.itemsize
         else:
             rows.tile = &kernels.tiles[F32][DOT]
             rows.item_bytes = 4
-            rows.centre = <double *>address(centre)
+            rows.center = <double *>address(center)
         rows.groups = (rows.given.width + rows.tile.group - 1) // rows.tile.group
         limit = DEPTH_LIMIT_BYTES if rows.given.element == U8 else DEPTH_LIMIT_FLOATS
         rows.chunk_groups = limit // rows.tile.group
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
         rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
         rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
-        self.memory = [(given, centre)]
+        self.memory = [(given, center)]
         if not packed:
             return
         padded = self.n_panels * rows.tile.rows
@@ -275,7 +275,7 @@ cdef class QueryBlock:
     stages : sequence of (CodeRows, CodeRows)
         The later stages: training rows and queries.
     train : ndarray (n_rows, width) or None
-        The rows that survivors are refined against; None where scores are the distances.
+        The rows that candidates are refined against; None where scores are the distances.
     exact : ndarray (n, width) of float64, uint8 or int8, C-contiguous, or None
         The queries as given, for the refine: bytes if both they and `train` are such.
     angles : tuple of ndarray, or None
@@ -298,7 +298,7 @@ cdef class QueryBlock:
     cdef readonly int64_t screened
     cdef readonly double seconds
     # Seconds that its queries' codes took: its maker's to say.
-    cdef public double coding_seconds
+    cdef public double encoding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, QueryBlock resume=None):
@@ -372,9 +372,9 @@ cdef class QueryBlock:
                 set_threshold(rows, queries, query)
 
     @property
-    def survivors(self):
+    def candidates(self):
         """(query, row) pairs that each stage of the cascade could not rule out."""
-        return [self.queries.survivors[stage] for stage in range(self.queries.n_stages + 1)]
+        return [self.queries.candidates[stage] for stage in range(self.queries.n_stages + 1)]
 
     @property
     def refined(self):

@@ -1,9 +1,9 @@
 # Angles: rows as whole numbers, their exact sums of products, and the keys of angles (angles.h).
 #
 # What is known of a row beforehand, as int64 `measures`: its shift (kernels.h), or NOT_FINITE; its
-# sum of squares, as two limbs; and, if rows are centred, the sum of its elements, as two limbs, and
+# sum of squares, as two limbs; and, if rows are centered, the sum of its elements, as two limbs, and
 # of bytes the sum of squares before that.
-# Under "correlation" rows are centred: width * x - sum(x) are whole numbers too, whose sums of
+# Under "correlation" rows are centered: width * x - sum(x) are whole numbers too, whose sums of
 # products are width * <q, x> - sum(q) * sum(x).
 
 cdef extern from "kernels/angles.h" nogil:
@@ -14,18 +14,18 @@ cdef extern from "kernels/angles.h" nogil:
 
 cdef enum:
     UNCENTRED = 3
-    CENTRED = 6
+    CENTERD = 6
 
 
 cdef extern from *:
     """
-    /* A sum of products without what the means add to it; centred sums may be of a row itself. */
-    static inline __int128 centred(__int128 product, long long width, __int128 sum, __int128 other)
+    /* A sum of products without what the means add to it; centered sums may be of a row itself. */
+    static inline __int128 centered(__int128 product, long long width, __int128 sum, __int128 other)
     {
         return width * product - sum * other;
     }
     """
-    Whole centred(Whole, long long, Whole, Whole) noexcept nogil
+    Whole centered(Whole, long long, Whole, Whole) noexcept nogil
 
 
 cdef inline Whole wide(const int64_t *limbs) noexcept nogil:
@@ -60,7 +60,7 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
             train.width, ours.high + query * train.width, ours.low + query * train.width, values,
             train.item, <int>theirs[0], &product)
     if ours.n_measures > UNCENTRED:
-        product = centred(product, train.width, wide(mine + 3), wide(theirs + 3))
+        product = centered(product, train.width, wide(mine + 3), wide(theirs + 3))
     # Most of a search's candidates are far enough away for float64 to tell.
     if squares != 0 and row_squares != 0:
         cosine2 = <double>product * <double>product / (<double>squares * <double>row_squares)
@@ -85,14 +85,14 @@ cdef double squared_chord(const Queries *queries, Py_ssize_t query, double key) 
     return 2 * angle_distance(key * (1 + 2.0**-52), 0)
 
 
-cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint centre, int bits, int64_t *measures,
+cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint center, int bits, int64_t *measures,
                       int32_t *high, int32_t *low) noexcept nogil:
     """Write a row's measures; `high` and `low` get its halves."""
     cdef const char *values = rows.data + row * rows.stride
     cdef int shift = 0, exponent
     cdef Whole squares, total = 0
     cdef Py_ssize_t i
-    memset(measures, 0, (CENTRED if centre else UNCENTRED) * sizeof(int64_t))
+    memset(measures, 0, (CENTERD if center else UNCENTRED) * sizeof(int64_t))
     if not of_bytes(rows.element):
         exponent = kernels.exponent[rows.element](rows.width, values)
         if exponent == NOT_FINITE:
@@ -104,24 +104,24 @@ cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint centre, int bits,
     measures[0] = shift
     kernels.split[rows.element](rows.width, values, shift, high, low)
     kernels.product[rows.element](rows.width, high, low, values, rows.item, shift, &squares)
-    if centre:
+    if center:
         measures[5] = <int64_t>squares if of_bytes(rows.element) else 0
         for i in range(rows.width):
             total += <int64_t>high[i] * (<int64_t>1 << HALF_BITS) + low[i]
         memcpy(measures + 3, &total, sizeof(total))
-        squares = centred(squares, rows.width, total, total)
+        squares = centered(squares, rows.width, total, total)
     memcpy(measures + 1, &squares, sizeof(squares))
 
 
-def measure(rows, int64_t[:, ::1] measures, bint centre, int bits, int32_t[:, ::1] high=None,
+def measure(rows, int64_t[:, ::1] measures, bint center, int bits, int32_t[:, ::1] high=None,
             int32_t[:, ::1] low=None):
     """Fill the measures of rows, with the GIL released; and their halves, where these are wanted.
 
     Parameters
     ----------
     rows : ndarray (n_rows, width) of uint8, int8, float32 or float64, consecutive within a row
-    measures : ndarray (n_rows, 3) of int64, or (n_rows, 6) where they are centred
-    centre : bool
+    measures : ndarray (n_rows, 3) of int64, or (n_rows, 6) where they are centered
+    center : bool
         Whether each row's mean is taken from it.
     bits : int
         Magnitudes of the whole numbers are at most 2**bits.
@@ -133,7 +133,7 @@ def measure(rows, int64_t[:, ::1] measures, bint centre, int bits, int32_t[:, ::
     cdef int32_t[:, ::1] kept = scratch
     with nogil:
         for row in range(n_rows):
-            measure_row(&matrix, row, centre, bits, &measures[row, 0],
+            measure_row(&matrix, row, center, bits, &measures[row, 0],
                         &kept[0, 0] if high is None else &high[row, 0],
                         &kept[1, 0] if high is None else &low[row, 0])
 

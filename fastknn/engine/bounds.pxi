@@ -37,7 +37,7 @@ cdef void measure_slack(const Rows *train, Queries *queries) noexcept nogil:
     cdef double u64 = 2.0**-53, tiny64 = 2.0**-1074
     cdef double u = 2.0**-24 if train.given.element == F32 else u64
     queries.screen_slack = queries.screen_tiny = 0
-    if train.centre != NULL:
+    if train.center != NULL:
         queries.screen_slack = expansion_slack(train)
         queries.screen_tiny = (width + 4) * 2.0**-140
     elif train.given.element != U8:

@@ -34,7 +34,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*Refine)(size_t, const double *, int, const void **, double *) noexcept nogil
     ctypedef uint64_t (*Select)(int, int, const void *, const void *, const void *, uint64_t *) noexcept nogil
     ctypedef uint64_t (*Nearest)(int, const float *, int) noexcept nogil
-    ctypedef double (*Centre)(size_t, const void *, const double *, float, float *) noexcept nogil
+    ctypedef double (*Center)(size_t, const void *, const double *, float, float *) noexcept nogil
     ctypedef void (*Accumulate)(int, const void *, double *) noexcept nogil
 
     ctypedef struct RowTerms:
@@ -64,7 +64,7 @@ cdef extern from "kernels/kernels.h" nogil:
         Refine refine[4][2]
         Select select[3]
         Nearest nearest
-        Centre centre[3]
+        Center center[3]
         CodeTile code_tile
         ByteDistance bytes[2][2]
         Accumulate accumulate[3]

@@ -21,15 +21,15 @@ def aligned(count, dtype):
 cdef enum:
     MAX_STAGES = 4  # of a cascade, the packed one included
     WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
-    EARLY_ROWS = 16  # for each neighbour wanted: before that, most rows survive any screen
+    EARLY_ROWS = 16  # for each neighbor wanted: before that, most rows survive any screen
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
-    CENTRED_AT_ONCE = 32  # elements of a row that are centred before the next row's are
+    CENTERD_AT_ONCE = 32  # elements of a row that are centered before the next row's are
     ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 
 # Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
 cdef double CODE_SLACK = 2.0**-19
-# No reach is longer; its square is a float32. Coded data stay well below (screens.py).
+# No reach is longer; its square is a float32. Encoded data stay well below (screens.py).
 cdef double FAR_AWAY = 1e18
 
 
@@ -54,8 +54,8 @@ ctypedef struct Rows:
     char *panels
     char *bias
     # For the expanded screen (else NULL): what is subtracted from every row and query.
-    const double *centre
-    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after contraction.
+    const double *center
+    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after map.
     const float *scale
     const float *error
     float *energy
@@ -100,7 +100,7 @@ ctypedef struct Numbers:
 ctypedef struct Queries:
     # Some packed queries, and the best rows found so far for each.
     Py_ssize_t n, k, n_stages
-    int64_t survivors[MAX_STAGES]
+    int64_t candidates[MAX_STAGES]
     int64_t refined
     # Rows seen, what later stages and refines read of them, and both when last looked at.
     int64_t rows_seen, bytes_read, rows_then, bytes_then
@@ -151,7 +151,7 @@ cdef inline double score_below(int kind, double x) noexcept nogil:
 cdef inline double expansion_slack(const Rows *train) noexcept nogil:
     """Room for float32 in the expanded screen.
 
-    Let x, q be a row and a query minus the centre, x', q' what they are rounded to, u = 2**-24,
+    Let x, q be a row and a query minus the center, x', q' what they are rounded to, u = 2**-24,
     and the screen's float32 sum be |x'|**2 (1 - s) - 2 <q', x'> up to
         (min(width, 256) + 3) u (|q'|**2 + |x'|**2)     the products (Higham, section 3.1)
         + 2 u (|q'|**2 + |x'|**2)                       the bias added to them.

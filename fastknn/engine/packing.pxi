@@ -96,11 +96,11 @@ cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
         )
 
 
-# The expanded screen: rows and queries minus a centre, rounded to float32 (the proof of its
+# The expanded screen: rows and queries minus a center, rounded to float32 (the proof of its
 # bound: `expansion_slack` in layout.pxi).
 
-cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
-    """A panel of centred rows, and their squared lengths as biases.
+cdef void pack_centerd(const Rows *train, Py_ssize_t panel) noexcept nogil:
+    """A panel of centered rows, and their squared lengths as biases.
 
     Some columns of all rows at a time: what they spread to then stays in the L1 cache.
     """
@@ -108,19 +108,19 @@ cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
     cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, train.n_rows - first_row)
     cdef Py_ssize_t given_bytes = 4 if train.given.element == F32 else 8, ahead
     cdef float *packed = <float *>(train.panels + panel * train.panel_bytes)
-    cdef float some[CENTRED_AT_ONCE]
+    cdef float some[CENTERD_AT_ONCE]
     cdef double squares[MAX_PANEL_ROWS]
     cdef const char *row
     memset(squares, 0, sizeof(squares))
     memset(packed, 0, train.panel_bytes if real_lanes < lanes else 0)
     while i < width:
-        count = min(<Py_ssize_t>CENTRED_AT_ONCE, width - i)
+        count = min(<Py_ssize_t>CENTERD_AT_ONCE, width - i)
         for lane in range(real_lanes):
             row = train.given.data + (first_row + lane) * train.given.stride + i * given_bytes
-            for ahead in range(CENTRED_AT_ONCE * given_bytes, 2 * CENTRED_AT_ONCE * given_bytes, 64):
+            for ahead in range(CENTERD_AT_ONCE * given_bytes, 2 * CENTERD_AT_ONCE * given_bytes, 64):
                 prefetch(row + ahead)  # the next columns: no processor foresees so many streams
-            squares[lane] += kernels.centre[train.given.element](
-                count, row, train.centre + i, 1, some)
+            squares[lane] += kernels.center[train.given.element](
+                count, row, train.center + i, 1, some)
             spread(<uint32_t *>packed + i * lanes + lane, <const char *>some, 4 * count, lanes)
         i += count
     for lane in range(lanes):
@@ -133,10 +133,10 @@ cdef void pack_centred(const Rows *train, Py_ssize_t panel) noexcept nogil:
         set_score(train.bias, train.scores, first_row + lane, -INFINITY)
 
 
-cdef double centre_query(const Rows *train, const double *query, float *rounded) noexcept nogil:
-    """Write -2 times a centred query; return the constant of its scores."""
-    cdef double squares = kernels.centre[F64](
-        train.given.width, query, train.centre, -2, rounded)
+cdef double center_query(const Rows *train, const double *query, float *rounded) noexcept nogil:
+    """Write -2 times a centered query; return the constant of its scores."""
+    cdef double squares = kernels.center[F64](
+        train.given.width, query, train.center, -2, rounded)
     if squares <= FAR_AWAY * FAR_AWAY:
         return squares * (1 - expansion_slack(train))
     memset(rounded, 0, 4 * train.given.width)
@@ -148,8 +148,8 @@ cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
     cdef const char *given
     cdef Py_ssize_t lane, row
     cdef double bias
-    if train.centre != NULL:
-        pack_centred(train, panel)
+    if train.center != NULL:
+        pack_centerd(train, panel)
         return
     memset(packed, 0, train.panel_bytes)
     for lane in range(train.tile.rows):
@@ -189,7 +189,7 @@ cdef double flip(const Rows *train, const uint8_t *query, int zero, char *flippe
 
 cdef void set_query_terms(const Rows *train, Queries *queries, Py_ssize_t query,
                           const uint8_t *code) noexcept nogil:
-    """What a coded query adds to scores, and the square of its length (screens.py)."""
+    """What a encoded query adds to scores, and the square of its length (screens.py)."""
     cdef Py_ssize_t width = train.given.width
     cdef double scale = queries.scale[query]
     queries.start[query] = <int32_t>(CODE_ZERO * (byte_sum(code, width) - CODE_ZERO * width))
@@ -204,7 +204,7 @@ cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
     Codes are of the rows' own type; the expanded screen takes float64.
     """
     cdef Py_ssize_t query, first, lanes, code_bytes = train.given.width * train.tile.query_bytes
-    cdef Py_ssize_t given_bytes = train.given.width * (8 if train.centre != NULL else train.item_bytes)
+    cdef Py_ssize_t given_bytes = train.given.width * (8 if train.center != NULL else train.item_bytes)
     cdef const char *code
     memset(queries.packed, 0,
            queries.n * train.groups * train.tile.group * train.tile.query_bytes)
@@ -213,8 +213,8 @@ cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
         lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
         code = codes + query * given_bytes
         queries.constant[query] = 0
-        if train.centre != NULL:
-            queries.constant[query] = centre_query(
+        if train.center != NULL:
+            queries.constant[query] = center_query(
                 train, <const double *>code, <float *>flipped)
             code = flipped
         elif train.given.element == U8 and train.given.metric == L2:

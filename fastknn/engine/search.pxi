@@ -1,4 +1,4 @@
-# The walk: screen a panel, take survivors through the rest of the cascade, keep the k best.
+# The walk: screen a panel, take candidates through the rest of the cascade, keep the k best.
 
 cdef extern from *:
     """
@@ -34,9 +34,9 @@ cdef void lap(Queries *queries, Py_ssize_t stage) noexcept nogil:
 
 
 cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize_t first_row,
-                 uint64_t survivors, const char *score, Py_ssize_t first_score,
+                 uint64_t candidates, const char *score, Py_ssize_t first_score,
                  bint timed) noexcept nogil:
-    """Take one query's survivors in one panel through what is left of the cascade.
+    """Take one query's candidates in one panel through what is left of the cascade.
 
     Where the scores are the distances, those of the query begin at `first_score`.
     """
@@ -51,17 +51,17 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
     cdef bint found = False, exact = is_refined(queries)
     memset(low, 0, sizeof(low))
     for stage in range(queries.n_stages):
-        left = survivors
+        left = candidates
         while left:
             lane = lowest_bit(left)
             left &= left - 1
-            queries.survivors[stage] += 1
+            queries.candidates[stage] += 1
             queries.bytes_read += queries.stages[stage].rows.width
             if ruled_out(&queries.stages[stage], query, first_row + lane, queries.reach[query]):
-                survivors &= ~(<uint64_t>1 << lane)
+                candidates &= ~(<uint64_t>1 << lane)
         if timed:
             lap(queries, stage + 1)
-    n = in_order(train, queries, survivors, score, first_score, first_row, lanes)
+    n = in_order(train, queries, candidates, score, first_score, first_row, lanes)
     while place < n:
         count = 0
         while place < n and count < REFINED_TOGETHER:
@@ -77,7 +77,7 @@ cdef void refine(const Rows *train, Queries *queries, Py_ssize_t query, Py_ssize
             ):
                 continue  # the threshold has come down since it was screened
             count += 1
-        queries.survivors[queries.n_stages] += count
+        queries.candidates[queries.n_stages] += count
         if exact:
             queries.refined += count
             queries.bytes_read += count * queries.train_bytes
@@ -101,9 +101,9 @@ cdef inline double whole_score(const Rows *train, const char *score, Py_ssize_t 
     return get_score(score, train.scores, place) + get_score(train.bias, train.scores, row)
 
 
-cdef int in_order(const Rows *train, const Queries *queries, uint64_t survivors, const char *score,
+cdef int in_order(const Rows *train, const Queries *queries, uint64_t candidates, const char *score,
                   Py_ssize_t first_score, Py_ssize_t first_row, int *lanes) noexcept nogil:
-    """Write the survivors' lanes in the order in which to refine them; return their number.
+    """Write the candidates' lanes in the order in which to refine them; return their number.
 
     Where more than k survive, as of the first rows of a search, the k nearest by their scores go
     first: once those are refined, most of the others are beyond the new threshold.
@@ -111,9 +111,9 @@ cdef int in_order(const Rows *train, const Queries *queries, uint64_t survivors,
     cdef float scores[MAX_PANEL_ROWS]
     cdef int lane, n = 0, nearest = 0, i
     cdef uint64_t first
-    while survivors:
-        lanes[n] = lowest_bit(survivors)
-        survivors &= survivors - 1
+    while candidates:
+        lanes[n] = lowest_bit(candidates)
+        candidates &= candidates - 1
         n += 1
     if n <= queries.k or n <= REFINED_TOGETHER or score == NULL or queries.train.width < WORTH_RANKING:
         return n
@@ -158,7 +158,7 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,
     cdef Py_ssize_t first_row = panel * rows, first = 0
     cdef int real = <int>min(<Py_ssize_t>rows, train.n_rows - first_row)
     cdef uint64_t real_rows = (<uint64_t>-1) >> (64 - real), some
-    cdef uint64_t survivors[MAX_TILE_QUERIES]
+    cdef uint64_t candidates[MAX_TILE_QUERIES]
     cdef const char *score
     queries.last_tick = tick_count() if timed else 0
     if train.panels == NULL:  # nothing is ruled out
@@ -169,24 +169,24 @@ cdef void search_panel(const Rows *train, Queries *queries, Py_ssize_t panel,
         count = <int>min(<Py_ssize_t>train.tile.queries, queries.n - first)
         if train.energy != NULL:
             score = NULL
-            some = screen_codes(train, queries, first, count, panel, survivors)
+            some = screen_codes(train, queries, first, count, panel, candidates)
         else:
             score = score_tile(train, queries, first, count, panel)
             some = kernels.select[train.scores](
                 count, rows, score, train.bias + first_row * size,
-                queries.threshold + first * size, survivors)
+                queries.threshold + first * size, candidates)
         if timed:
             lap(queries, 0)
         while some:
             i = lowest_bit(some)
             some &= some - 1
-            refine(train, queries, first + i, first_row, survivors[i] & real_rows, score,
+            refine(train, queries, first + i, first_row, candidates[i] & real_rows, score,
                    i * rows, timed)
         first += count
 
 
 cdef inline uint64_t screen_codes(const Rows *train, const Queries *queries, Py_ssize_t first,
-                                  int count, Py_ssize_t panel, uint64_t *survivors) noexcept nogil:
+                                  int count, Py_ssize_t panel, uint64_t *candidates) noexcept nogil:
     """Rows of a panel that a tile's queries cannot rule out by their L2 codes."""
     cdef RowTerms row
     cdef QueryTerms query
@@ -199,7 +199,7 @@ cdef inline uint64_t screen_codes(const Rows *train, const Queries *queries, Py_
     query.limit = queries.code_limit + first
     return kernels.code_tile(
         count, train.groups, packed_tile(train, queries, first, 0),
-        train.panels + panel * train.panel_bytes, &row, &query, survivors)
+        train.panels + panel * train.panel_bytes, &row, &query, candidates)
 
 
 cdef bint pays(const Rows *train, Queries *queries, Py_ssize_t panel) noexcept nogil:

@@ -86,7 +86,7 @@ class AdaptiveIndex:
         threads = thread_count(n_jobs)
         screen = screen_for(self.queries_seen, index.train, index.metric, threads)
         if SCREENS.index(screen) > SCREENS.index(index.screen):
-            index = self.index = index.with_screen(screen, k=k, n_jobs=threads)
+            index = self.index = index.with_screen(screen, expected_k=k, n_jobs=threads)
         found = index.search_keys(X, k, n_jobs=threads, check_finite=False, name="X")
         check_found(found, "X")
         return as_distances(found, index.metric), found.rows
@@ -114,7 +114,7 @@ class Derived:
 
 
 class FastNeighbors:
-    """fastknn's search in front of one of scikit-learn's neighbours estimators.
+    """fastknn's search in front of one of scikit-learn's neighbors estimators.
 
     Nothing is built by `fit` that may not be needed. The index, and scikit-learn's `_fit_method`
     and `_tree` where fastknn searches, are built when they are first asked for, from the rows
@@ -275,7 +275,7 @@ class FastNeighbors:
         Parameters
         ----------
         X : array-like of shape (n_queries, n_features), optional
-            By default the training rows themselves, none of which is its own neighbour.
+            By default the training rows themselves, none of which is its own neighbor.
         n_neighbors : int, optional
             By default the constructor's.
         return_distance : bool, default True
@@ -337,7 +337,7 @@ class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
     __doc__ = _documentation(_theirs.KNeighborsClassifier)
 
     def predict(self, X) -> np.ndarray:
-        """Class with the most votes among each query's neighbours; ties go to the smallest.
+        """Class with the most votes among each query's neighbors; ties go to the smallest.
 
         Parameters
         ----------
@@ -355,7 +355,7 @@ class KNeighborsClassifier(FastNeighbors, _theirs.KNeighborsClassifier):
         return np.stack(chosen, axis=1) if self.outputs_2d_ else chosen[0]
 
     def predict_proba(self, X) -> np.ndarray | list[np.ndarray]:
-        """Each class's share of the votes among each query's neighbours.
+        """Each class's share of the votes among each query's neighbors.
 
         Parameters
         ----------
@@ -415,7 +415,7 @@ class NearestNeighbors(FastNeighbors, _theirs.NearestNeighbors):
         Parameters
         ----------
         X : array-like of shape (n_queries, n_features), optional
-            By default the training rows themselves, none of which is its own neighbour.
+            By default the training rows themselves, none of which is its own neighbor.
         radius : float, optional
             By default the constructor's.
         return_distance : bool, default True

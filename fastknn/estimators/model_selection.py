@@ -1,7 +1,7 @@
 """Choosing k, the metric and the weights on held-out folds, with one search a metric and fold.
 
-The neighbours found for the largest k hold those of every smaller one, so folds and metrics must be
-searched, but not numbers of neighbours or weights. A fold's index shares the screens and the codes
+The neighbors found for the largest k hold those of every smaller one, so folds and metrics must be
+searched, but not numbers of neighbors or weights. A fold's index shares the screens and the codes
 of the one over all rows.
 """
 
@@ -42,10 +42,10 @@ from fastknn.voting.votes import distance_weights, vote, vote_proba
 
 __all__ = ["KNeighborsClassifierCV", "KNeighborsRegressorCV", "cross_validate_k"]
 
-# The numbers of neighbours of the lecture's experiment.
+# The numbers of neighbors of the lecture's experiment.
 KS = (1, 3, 5, 8, 10, 12, 15, 20, 50, 100)
 METRICS = ("l1", "l2")
-# Bytes of neighbours as a search gives them: so many at a time are searched, or vote.
+# Bytes of neighbors as a search gives them: so many at a time are searched, or vote.
 RUN_BYTES = 1 << 24
 WEIGHTS = ("uniform", "distance")
 # Candidates that a person is shown.
@@ -86,7 +86,7 @@ def cross_validate_k(
     n_jobs: int | None = None,
     progress=None,
 ) -> Scores:
-    """Score every number of neighbours, metric and weighting on held-out folds.
+    """Score every number of neighbors, metric and weighting on held-out folds.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def cross_validate_k(
     y : array-like of shape (n_rows,), or (n_rows, n_outputs) for a regression
         Labels, or the targets of a regression.
     ks : sequence of int, optional
-        Numbers of neighbours; by default 1, 3, 5, 8, 10, 12, 15, 20, 50, 100, as far as every
+        Numbers of neighbors; by default 1, 3, 5, 8, 10, 12, 15, 20, 50, 100, as far as every
         fold has so many training rows.
     metrics : sequence of str, default ("l1", "l2")
         Of those that `Index` takes.
@@ -108,7 +108,7 @@ def cross_validate_k(
         Any of scikit-learn's names or scorers that ask for `predict` or `predict_proba`. A
         regression takes R² where it says accuracy.
     regression : bool, default False
-        Whether neighbours' targets are averaged, and not their labels counted.
+        Whether neighbors' targets are averaged, and not their labels counted.
     n_jobs : int or None, default None
         Threads; None and -1 mean every core.
     progress : bool or object with an ``update(n)`` method, default None
@@ -132,9 +132,9 @@ def cross_validate_k(
     Scores are those of `GridSearchCV` over scikit-learn's estimators, but for rows at distances
     that tie. Time: for each metric, one search of all held-out rows among the training rows of
     their fold, for the largest k. Memory: the rows of a fold and their codes once more; for
-    each of its held-out rows and each of the largest k neighbours 8 bytes, and 1 or more for
+    each of its held-out rows and each of the largest k neighbors 8 bytes, and 1 or more for
     the label (4 or more for a regression's row); and some 50 MiB, at any size.
-    Leave-one-out holds no row's neighbours longer than that.
+    Leave-one-out holds no row's neighbors longer than that.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def _answered(
 
 
 def _runs(n_rows: int, k: int) -> list[slice]:
-    """Parts of some rows, whose neighbours may be held as a search gives them."""
+    """Parts of some rows, whose neighbors may be held as a search gives them."""
     step = max(1, RUN_BYTES // (16 * k))
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
@@ -243,7 +243,7 @@ class _Answer(BaseEstimator):
         self.targets, self.ks, self.most, self.n_jobs = targets, list(ks), max(ks), n_jobs
         self.asked: dict = {}
         if targets is not None:
-            # What is kept of a neighbour, in as few bytes as hold it.
+            # What is kept of a neighbor, in as few bytes as hold it.
             kept = self._kept()
             self._kept_of_rows = kept.astype(np.min_scalar_type(kept.max()))
             self._neighbors = np.empty((n_rows, self.most), self._kept_of_rows.dtype)
@@ -269,7 +269,7 @@ class _Answer(BaseEstimator):
         return np.concatenate(parts, axis=axis)
 
     def _weights(self, rows: slice, k: int) -> np.ndarray | None:
-        """Of the first k neighbours of some rows; None where they are equal."""
+        """Of the first k neighbors of some rows; None where they are equal."""
         if self.asked["weights"] == "uniform":
             return None
         return distance_weights(self._distances[rows, :k])
@@ -431,7 +431,7 @@ def _weighting(weights: str) -> None:
 
 
 class _BestNeighbors(BaseEstimator):
-    """An estimator that chooses its own number of neighbours, metric and weights."""
+    """An estimator that chooses its own number of neighbors, metric and weights."""
 
     def __init__(
         self,
@@ -521,12 +521,12 @@ class _BestNeighbors(BaseEstimator):
         return self.best_estimator_.predict(X)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
-        """Find neighbours under the chosen metric.
+        """Find neighbors under the chosen metric.
 
         Parameters
         ----------
         X : array-like of shape (n_queries, n_features), optional
-            By default the training rows themselves, none of which is its own neighbour.
+            By default the training rows themselves, none of which is its own neighbor.
         n_neighbors : int, optional
             By default what was chosen.
         return_distance : bool, default True
@@ -545,7 +545,7 @@ class _BestNeighbors(BaseEstimator):
 
 @own_names
 class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
-    """k-nearest-neighbours classifier that chooses k, metric and weights on held-out folds.
+    """k-nearest-neighbors classifier that chooses k, metric and weights on held-out folds.
 
     In the style of scikit-learn's `RidgeCV`: one fit tries all of them, at the price of a search
     for each metric (`cross_validate_k`), and ends fitted to all rows with the best.
@@ -553,7 +553,7 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
     Parameters
     ----------
     ks : sequence of int, optional
-        Numbers of neighbours; by default 1, 3, 5, 8, 10, 12, 15, 20, 50, 100, as far as every
+        Numbers of neighbors; by default 1, 3, 5, 8, 10, 12, 15, 20, 50, 100, as far as every
         fold has so many training rows.
     metrics : sequence of str, default ("l1", "l2")
     weights : sequence of {"uniform", "distance"}, default both
@@ -601,7 +601,7 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
         return self.best_estimator_.classes_
 
     def predict_proba(self, X) -> np.ndarray:
-        """Each class's share of the votes among each query's neighbours.
+        """Each class's share of the votes among each query's neighbors.
 
         Parameters
         ----------
@@ -620,7 +620,7 @@ class KNeighborsClassifierCV(ClassifierMixin, _BestNeighbors):
 
 @own_names
 class KNeighborsRegressorCV(RegressorMixin, _BestNeighbors):
-    """k-nearest-neighbours regressor that chooses k, metric and weights on held-out folds.
+    """k-nearest-neighbors regressor that chooses k, metric and weights on held-out folds.
 
     As `KNeighborsClassifierCV`, which see for parameters and attributes; `scoring` is R² by
     default, and a number of folds means plain ones.

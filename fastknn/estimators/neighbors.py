@@ -86,7 +86,7 @@ class AppendableRows(GrowingRows):
     def append(self, X, y=None):
         """Add training rows; they get the next indices.
 
-        Screens are kept, and only the new rows are coded. A copy of all rows is made, so that
+        Screens are kept, and only the new rows are encoded. A copy of all rows is made, so that
         appending a few at a time costs a copy of all each time.
 
         Parameters
@@ -122,7 +122,7 @@ class WeighedTargets(GrowingRows):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), optional, by keyword
-            What each row's vote, or its target in a mean, counts among the neighbours, times the
+            What each row's vote, or its target in a mean, counts among the neighbors, times the
             weight that `weights` gives it. Rows of weight zero are left out as if they had not
             been given: indices are those of the others. Under ``metric="precomputed"`` weights
             must not be zero, for queries would still have a distance to each row given.
@@ -163,7 +163,7 @@ class WeighedTargets(GrowingRows):
     def append(self, X, y, sample_weight=None):
         """Add training rows and their targets; they get the next indices.
 
-        Screens are kept, and only the new rows are coded. A copy of all rows is made, so that
+        Screens are kept, and only the new rows are encoded. A copy of all rows is made, so that
         appending a few at a time costs a copy of all each time. Of a classifier, classes that
         are new join `classes_`.
 
@@ -197,7 +197,7 @@ class WeighedTargets(GrowingRows):
         return self._y
 
     def _neighbor_weights(self, distances: np.ndarray, indices: np.ndarray) -> np.ndarray | None:
-        """What neighbours count: by `weights` and by their sample weights; None for the same."""
+        """What neighbors count: by `weights` and by their sample weights; None for the same."""
         weights = weights_of_neighbors(self.weights, distances)
         if self.sample_weight_ is None:
             return weights
@@ -207,7 +207,7 @@ class WeighedTargets(GrowingRows):
 
 @own_names
 class KNeighborsClassifier(WeighedTargets, drop_in.KNeighborsClassifier):
-    """scikit-learn's k-nearest-neighbours classifier on fastknn's exact search.
+    """scikit-learn's k-nearest-neighbors classifier on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.KNeighborsClassifier`,
     with which this page does not differ except as follows.
@@ -215,9 +215,9 @@ class KNeighborsClassifier(WeighedTargets, drop_in.KNeighborsClassifier):
     Parameters
     ----------
     n_neighbors : int, default 5
-        Number of neighbours that vote.
+        Number of neighbors that vote.
     weights : {"uniform", "distance"}, callable or None, default "uniform"
-        How much a neighbour's vote counts.
+        How much a neighbor's vote counts.
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
         "brute" uses fastknn for dense data under L1, L2 or angles, else scikit-learn; so does
         "auto", except that for up to five features it uses the tree that scikit-learn would,
@@ -294,7 +294,7 @@ class KNeighborsClassifier(WeighedTargets, drop_in.KNeighborsClassifier):
 
 @own_names
 class KNeighborsRegressor(WeighedTargets, drop_in.KNeighborsRegressor):
-    """scikit-learn's k-nearest-neighbours regressor on fastknn's exact search.
+    """scikit-learn's k-nearest-neighbors regressor on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.KNeighborsRegressor`. See
     `KNeighborsClassifier` for what `algorithm`, `metric`, `n_jobs` and `backend_` mean here.
@@ -302,9 +302,9 @@ class KNeighborsRegressor(WeighedTargets, drop_in.KNeighborsRegressor):
     Parameters
     ----------
     n_neighbors : int, default 5
-        Number of neighbours whose targets are averaged.
+        Number of neighbors whose targets are averaged.
     weights : {"uniform", "distance"}, callable or None, default "uniform"
-        How much a neighbour's target counts.
+        How much a neighbor's target counts.
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
     leaf_size : int, default 30
     p : float, default 2
@@ -326,7 +326,7 @@ class KNeighborsRegressor(WeighedTargets, drop_in.KNeighborsRegressor):
     """
 
     def predict(self, X) -> np.ndarray:
-        """Mean of the targets of each query's neighbours.
+        """Mean of the targets of each query's neighbors.
 
         Parameters
         ----------
@@ -349,7 +349,7 @@ class KNeighborsRegressor(WeighedTargets, drop_in.KNeighborsRegressor):
 
 @own_names
 class NearestNeighbors(AppendableRows, drop_in.NearestNeighbors):
-    """scikit-learn's unsupervised neighbour search on fastknn's exact search.
+    """scikit-learn's unsupervised neighbor search on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.NearestNeighbors`. See
     `KNeighborsClassifier` for what `algorithm`, `metric`, `n_jobs` and `backend_` mean here.
@@ -384,7 +384,7 @@ class NearestNeighbors(AppendableRows, drop_in.NearestNeighbors):
 
 @own_names
 class KNeighborsTransformer(AppendableRows, drop_in.KNeighborsTransformer):
-    """Graph of nearest neighbours as a transformer, on fastknn's exact search.
+    """Graph of nearest neighbors as a transformer, on fastknn's exact search.
 
     The same constructor, attributes and results as `sklearn.neighbors.KNeighborsTransformer`: for
     pipelines in front of estimators that take ``metric="precomputed"`` sparse graphs. See
@@ -395,7 +395,7 @@ class KNeighborsTransformer(AppendableRows, drop_in.KNeighborsTransformer):
     mode : {"distance", "connectivity"}, default "distance"
         What the graph holds.
     n_neighbors : int, default 5
-        Neighbours of each row; with "distance", the row itself besides.
+        Neighbors of each row; with "distance", the row itself besides.
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
     leaf_size : int, default 30
     metric : str or callable, default "minkowski"

@@ -1,4 +1,4 @@
-"""scikit-learn's neighbours replaced by fastknn's, in every module that has them; and back."""
+"""scikit-learn's neighbors replaced by fastknn's, in every module that has them; and back."""
 
 import logging
 import sys

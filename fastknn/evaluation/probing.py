@@ -34,7 +34,7 @@ def probe(
     n_jobs: int | None = None,
     progress=None,
 ) -> dict[str, np.ndarray]:
-    """Judge embeddings by their nearest neighbours: top-1 and top-5 for every k and temperature.
+    """Judge embeddings by their nearest neighbors: top-1 and top-5 for every k and temperature.
 
     The k training rows of the greatest cosine similarity s vote with weight exp(s / T), as in
     Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination (2018),
@@ -47,7 +47,7 @@ def probe(
     test_features : array-like of shape (n_queries, width)
     test_labels : array-like of shape (n_queries,)
     ks : sequence of int, default (10, 20, 100, 200)
-        Numbers of neighbours; those beyond n_rows mean all rows.
+        Numbers of neighbors; those beyond n_rows mean all rows.
     temperatures : sequence of float, default (0.07,)
         Positive.
     n_jobs : int or None, default None

@@ -36,13 +36,14 @@ ENDINGS = (".ivecs", ".npy", ".hdf5", ".h5")
 
 
 class GroundTruth(NamedTuple):
-    """Exact neighbours of some queries.
+    """Exact neighbors of some queries.
 
     Attributes
     ----------
-    indices : ndarray (n_queries, k) of int64
-        Nearest first, equal distances by index.
     distances : ndarray (n_queries, k) of float64
+        Nearest first.
+    indices : ndarray (n_queries, k) of int64
+        Rows of the training set; equal distances in the order of their index.
     tied : ndarray (n_queries,) of bool
         Whether a row that is not listed is as near as the k-th, by its exact key: then other
         answers are as right.
@@ -51,19 +52,19 @@ class GroundTruth(NamedTuple):
     Examples
     --------
     >>> from fastknn import ground_truth
-    >>> truth = ground_truth([[0.0], [1.0], [3.0]], [[1.0]], k=2)
+    >>> truth = ground_truth([[1.0]], [[0.0], [1.0], [3.0]], k=2)
     >>> truth.metric, truth.distances
     ('l2', array([[0., 1.]]))
     """
 
-    indices: np.ndarray
     distances: np.ndarray
+    indices: np.ndarray
     tied: np.ndarray
     metric: str
 
     __repr__ = outline
 
-    def save(self, path: str | os.PathLike[str], train=None, queries=None) -> None:
+    def save(self, path: str | os.PathLike[str], queries=None, train=None) -> None:
         """Write it, in the form that the name says.
 
         Parameters
@@ -71,9 +72,9 @@ class GroundTruth(NamedTuple):
         path : str or os.PathLike
             .ivecs: the indices, as int32. .npy: the indices, as int64. .hdf5 or .h5: the layout
             of ann-benchmarks (needs h5py): "neighbors", "distances", and "tied".
-        train, queries : array-like of shape (n, width), str or os.PathLike, optional
-            What was searched, or files of it, as for `ground_truth`. For .hdf5: "train" and
-            "test" of that layout; copied a gigabyte at a time. Their shapes are checked for
+        queries, train : array-like of shape (n, width), str or os.PathLike, optional
+            What was searched, or files of it, as for `ground_truth`. For .hdf5: "test" and
+            "train" of that layout; copied a gigabyte at a time. Their shapes are checked for
             the other endings too.
 
         Raises
@@ -132,14 +133,14 @@ class GroundTruth(NamedTuple):
 
 
 def ground_truth(
-    train, queries, k: int = 100, metric: str = "l2", *, n_jobs: int | None = None, progress=None
+    queries, train, k: int = 100, metric: str = "l2", *, n_jobs: int | None = None, progress=None
 ) -> GroundTruth:
-    """Find the exact neighbours that approximate indexes are measured against.
+    """Find the exact neighbors that approximate indexes are measured against.
 
     Parameters
     ----------
-    train, queries : array-like of shape (n, width), str or os.PathLike
-        Rows, or files of them: see `fastknn.evaluation.vectors.open_vectors`. Training rows are taken so
+    queries, train : array-like of shape (n, width), str or os.PathLike
+        Rows, or files of them: see `fastknn.evaluation.open_vectors`. Training rows are taken so
         many at a time as become a gigabyte (bytes take four times as much as directions of
         float32, as "cosine" compares them), so that those on disk need not fit in memory. There
         may be no queries: then the results have no rows.
@@ -171,7 +172,7 @@ def ground_truth(
     Examples
     --------
     >>> from fastknn import ground_truth
-    >>> truth = ground_truth([[0.0], [1.0], [2.0], [4.0]], [[1.0]], k=2)
+    >>> truth = ground_truth([[1.0]], [[0.0], [1.0], [2.0], [4.0]], k=2)
     >>> truth.indices, truth.tied
     (array([[1, 0]]), array([ True]))
     """
@@ -205,7 +206,7 @@ def ground_truth(
             del some, index  # before the next part is converted
     tied = equal_keys(best, k - 1, -1) if wanted > k else np.zeros(len(queries), bool)
     distances = as_distances(best, metric)
-    return GroundTruth(best.rows[:, :k].copy(), distances[:, :k].copy(), tied, metric)
+    return GroundTruth(distances[:, :k].copy(), best.rows[:, :k].copy(), tied, metric)
 
 
 def check_truth_file(path: str | os.PathLike[str], name: str) -> Path:

@@ -130,7 +130,7 @@ FORMATS = {
 
 
 def write_ivecs(path: str | os.PathLike[str], rows) -> None:
-    """Write rows of integers, such as neighbours' indices, as .ivecs.
+    """Write rows of integers, such as neighbors' indices, as .ivecs.
 
     Parameters
     ----------

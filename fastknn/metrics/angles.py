@@ -26,7 +26,7 @@ MOST_BITS, SUM_BITS = 56, 125
 def whole_bits(width: int, metric: str) -> int:
     """Bits of the whole numbers that rows become: 56, fewer for very wide rows.
 
-    |<q, x>| <= width 2**(2 bits), and centred width times that.
+    |<q, x>| <= width 2**(2 bits), and centered width times that.
     """
     room = max(width - 1, 0).bit_length()
     return min(MOST_BITS, (SUM_BITS - room * (2 if metric == "correlation" else 1)) // 2)
@@ -34,12 +34,12 @@ def whole_bits(width: int, metric: str) -> int:
 
 def measured(rows: np.ndarray, metric: str, n_threads: int = 1) -> np.ndarray:
     """What the exact angle needs to know of training rows beforehand: see `angles.pxi`."""
-    centre, bits = metric == "correlation", whole_bits(rows.shape[1], metric)
-    measures = np.empty((len(rows), 6 if centre else 3), np.int64)
+    center, bits = metric == "correlation", whole_bits(rows.shape[1], metric)
+    measures = np.empty((len(rows), 6 if center else 3), np.int64)
 
     def measure(start: int) -> None:
         some = slice(start, start + step)
-        _core.measure(rows[some], measures[some], centre, bits)
+        _core.measure(rows[some], measures[some], center, bits)
 
     step = max(1, BLOCK_ELEMENTS // rows.shape[1])
     for_each(measure, range(0, len(rows), step), n_threads)
@@ -48,13 +48,13 @@ def measured(rows: np.ndarray, metric: str, n_threads: int = 1) -> np.ndarray:
 
 def as_whole(queries: np.ndarray, train: np.ndarray, metric: str, measures: np.ndarray) -> dict:
     """Queries as the exact angle takes them: arguments of `_core.QueryBlock`."""
-    centre, bits = metric == "correlation", whole_bits(queries.shape[1], metric)
+    center, bits = metric == "correlation", whole_bits(queries.shape[1], metric)
     own = np.empty((len(queries), measures.shape[1]), np.int64)
     if queries.dtype == train.dtype and train.itemsize == 1:
-        _core.measure(queries, own, centre, bits)
+        _core.measure(queries, own, center, bits)
         return {"exact": np.ascontiguousarray(queries), "angles": (measures, own, None, None)}
     high, low = np.empty((2, *queries.shape), np.int32)
-    _core.measure(queries, own, centre, bits, high, low)
+    _core.measure(queries, own, center, bits, high, low)
     return {"angles": (measures, own, high, low)}
 
 
@@ -64,7 +64,7 @@ def direction_type(train: np.ndarray) -> np.dtype:
 
 
 def directions(rows: np.ndarray, metric: str, kind: np.dtype, queries: bool = False) -> np.ndarray:
-    """Rows, as whole numbers and perhaps centred, divided by their norms; and two more columns.
+    """Rows, as whole numbers and perhaps centered, divided by their norms; and two more columns.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ from fastknn._utils.threads import for_each
 from fastknn.engine import _core
 from fastknn.screens.direct import Direct, direct_screen
 from fastknn.screens.maps import LARGEST, GroupSums, Projection
-from fastknn.screens.quantization import Coded, round_l1, round_l2, upwards
+from fastknn.screens.quantization import Encoded, quantize_l1, quantize_l2, upwards
 
 # Elements of rows that all threads together contract at a time, where each has BLOCK_ELEMENTS.
 THREADS_ELEMENTS = 1 << 20
@@ -50,10 +50,10 @@ class Cascade:
     """Stages from cheap to dear: a contraction with a head for each, and how it is rounded."""
 
     name: str
-    contraction: Projection | GroupSums
+    map: Projection | GroupSums
     scales: list[float | None]  # of all codes of a stage (L1); None: each has its own (L2)
 
-    def encode(self, rows: np.ndarray) -> list[Coded]:
+    def encode(self, rows: np.ndarray) -> list[Encoded]:
         """Codes, scales and errors (float64) of some rows; by stage."""
         step = max(1, BLOCK_ELEMENTS // rows.shape[1])
         parts = [
@@ -64,24 +64,24 @@ class Cascade:
             for stage in zip(*parts, strict=True)
         ]
 
-    def _encode_block(self, rows: np.ndarray) -> list[Coded]:
+    def _encode_block(self, rows: np.ndarray) -> list[Encoded]:
         # Rows out of float32's safe range become the mean, at an unknown distance from it.
         outside = ~(np.abs(rows).max(axis=1) < LARGEST) if rows.dtype.kind == "f" else False
         if np.any(outside):
-            rows = np.where(outside[:, None], self.contraction.mean, rows)
-        coded = [
-            round_l2(*stage) if scale is None else round_l1(*stage, scale)
-            for stage, scale in zip(self.contraction.values(rows), self.scales, strict=True)
+            rows = np.where(outside[:, None], self.map.mean, rows)
+        encoded = [
+            quantize_l2(*stage) if scale is None else quantize_l1(*stage, scale)
+            for stage, scale in zip(self.map.values(rows), self.scales, strict=True)
         ]
         return [
             (_widened(codes, width), scale, np.where(outside, np.inf, error))
-            for (codes, scale, error), width in zip(coded, self.widths, strict=True)
+            for (codes, scale, error), width in zip(encoded, self.widths, strict=True)
         ]
 
     @property
     def widths(self) -> list[int]:
         """Bytes of a row's code, by stage. Later stages read rows one by one: whole vectors."""
-        first, *later = self.contraction.widths
+        first, *later = self.map.widths
         return [first, *(width + -width % CODE_VECTOR for width in later)]
 
     def panels(self, train: Rows, metric: str, codes: "list[_core.CodeRows]") -> _core.Panels:
@@ -89,11 +89,11 @@ class Cascade:
         first = codes[0]
         return _core.Panels(first.codes, metric, first.scale, first.error)
 
-    def simpler(self, kind: np.dtype, metric: str) -> Direct:
+    def fallback(self, kind: np.dtype, metric: str) -> Direct:
         """What takes over where the cascade does not pay."""
         return direct_screen(kind, metric)
 
-    def code(
+    def encode_queries(
         self,
         queries: np.ndarray,
         kind: np.dtype,
@@ -107,54 +107,54 @@ class Cascade:
             encoded = [(code, scale, error + off) for code, scale, error in encoded]
         (first, scale, error), *later = encoded
         stages = [
-            (rows, _core.CodeRows(coded[0], metric, coded[1], coded[2]))
-            for rows, coded in zip(codes[1:], later, strict=True)
+            (rows, _core.CodeRows(encoded[0], metric, encoded[1], encoded[2]))
+            for rows, encoded in zip(codes[1:], later, strict=True)
         ]
         return {"codes": first, "errors": error, "scale": scale, "stages": stages}, False
 
-    def code_rows(self, rows: Rows, n_threads: int) -> list["_core.CodeRows"]:
+    def encode_rows(self, rows: Rows, n_threads: int) -> list["_core.CodeRows"]:
         """The codes of all training rows, by stage."""
         widths = self.widths
         codes = [np.empty((len(rows), width), np.uint8) for width in widths]
         scale, error = np.empty((2, len(widths), len(rows)), np.float32)
 
         def code(block: slice) -> None:
-            for stage, coded in enumerate(self.encode(rows[block])):
-                codes[stage][block], scale[stage, block], exact = coded
+            for stage, encoded in enumerate(self.encode(rows[block])):
+                codes[stage][block], scale[stage, block], exact = encoded
                 error[stage, block] = upwards(exact)
 
         for_each(code, row_blocks(rows, n_threads), n_threads)
-        metric = self.contraction.metric
+        metric = self.map.metric
         return [
             _core.CodeRows(codes[stage], metric, scale[stage], error[stage])
             for stage in range(len(widths))
         ]
 
 
-def code_for_all(
+def encode_for_all(
     cascades: list[Cascade], rows: Rows, n_threads: int
 ) -> "list[list[_core.CodeRows]]":
-    """Codes of the same rows for several cascades of one metric, as `code_rows` has them.
+    """Codes of the same rows for several cascades of one metric, as `encode_rows` has them.
 
-    Heads that they share are coded once: by a cascade of all heads there are.
+    Heads that they share are encoded once: by a cascade of all heads there are.
     """
     if not cascades:
         return []
-    most = max((cascade.contraction for cascade in cascades), key=lambda one: one.n_directions)
+    most = max((cascade.map for cascade in cascades), key=lambda one: one.n_directions)
     heads = {
         id(head): (head, scale)
         for cascade in cascades
-        for head, scale in zip(cascade.contraction.heads, cascade.scales, strict=True)
+        for head, scale in zip(cascade.map.heads, cascade.scales, strict=True)
     }
     every = [head for head, _ in heads.values()]
     union = Cascade("all", replace(most, heads=every), [scale for _, scale in heads.values()])
-    coded = dict(zip(heads, union.code_rows(rows, n_threads), strict=True))
+    encoded = dict(zip(heads, union.encode_rows(rows, n_threads), strict=True))
 
     def codes(cascade: Cascade) -> "list[_core.CodeRows]":
-        first, *later = [coded[id(head)] for head in cascade.contraction.heads]
+        first, *later = [encoded[id(head)] for head in cascade.map.heads]
         narrow = np.ascontiguousarray(first.codes[:, : cascade.widths[0]])
         return [
-            _core.CodeRows(narrow, cascade.contraction.metric, first.scale, first.error),
+            _core.CodeRows(narrow, cascade.map.metric, first.scale, first.error),
             *later,
         ]
 

@@ -3,12 +3,12 @@
 A `Searcher` asks the same of both kinds:
 
     name                                 in words
-    code_rows(train, n_threads)          codes of the rows, by stage; here none
+    encode_rows(train, n_threads)          codes of the rows, by stage; here none
     panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
     code(queries, kind, metric, codes,   queries as arguments of `_core.QueryBlock`, for rows of the
          off)                            type `kind`, each of which lies at most `off` (or None)
                                          away; and whether the scores are the distances
-    simpler(kind, metric)                what takes over where this one does not pay, or None
+    fallback(kind, metric)                what takes over where this one does not pay, or None
 """
 
 from typing import NamedTuple
@@ -18,26 +18,26 @@ import numpy as np
 from fastknn._utils.rows import BLOCK_ELEMENTS, Rows
 from fastknn.engine import _core
 
-# Rows whose mean the expanded screen is centred on.
+# Rows whose mean the expanded screen is centered on.
 MIDDLE_ROWS = 256
 
 
 class Direct(NamedTuple):
-    """How rows are compared that are not coded."""
+    """How rows are compared that are not encoded."""
 
     name: str
     packed: bool  # or each from where it lies
-    centred: bool = False  # by expanded squares about a point amid the rows
+    centered: bool = False  # by expanded squares about a point amid the rows
     rounds: bool = False  # queries are rounded to the rows' type
 
-    def code_rows(self, train: Rows, n_threads: int) -> "list[_core.CodeRows]":
+    def encode_rows(self, train: Rows, n_threads: int) -> "list[_core.CodeRows]":
         return []
 
     def panels(self, train: Rows, metric: str, codes: list) -> _core.Panels:
-        centre = _middle(train) if self.centred else None
-        return _core.Panels(train, metric, centre=centre, packed=self.packed)
+        center = _middle(train) if self.centered else None
+        return _core.Panels(train, metric, center=center, packed=self.packed)
 
-    def code(
+    def encode_queries(
         self,
         queries: np.ndarray,
         kind: np.dtype,
@@ -53,15 +53,15 @@ class Direct(NamedTuple):
         final = kind == np.uint8 and errors is None
         return {"codes": codes, "errors": errors}, final
 
-    def simpler(self, kind: np.dtype, metric: str) -> "Direct | None":
+    def fallback(self, kind: np.dtype, metric: str) -> "Direct | None":
         return DIFFERENCES if self == EXPANDED else None
 
 
 # Each row exactly, and nothing packed: for a few queries.
 ROWS = Direct("none", packed=False)
-# In float32, one operation an element: floats under L2.
-EXPANDED = Direct("direct", packed=True, centred=True)
-# In their own type, three operations an element; bytes: exact integers, two for four elements.
+# In float32, one operation per element: floats under L2.
+EXPANDED = Direct("direct", packed=True, centered=True)
+# In their own type, three operations per element; bytes: exact integers, two for four elements.
 DIFFERENCES = Direct("direct", packed=True, rounds=True)
 
 

@@ -1,4 +1,4 @@
-"""Rows and queries as screens compare them: unsigned bytes for signed ones, directions for angles."""
+"""Rows and queries as screens compare them: unsigned bytes, directions for angles."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Non-expansive maps: they never move two points further apart.
 
-A map z has dist(z(q), z(x)) <= dist(q, x). Each map here says, with its values, how far they may lie
-from the exact ones because of float32.
+A map z has dist(z(q), z(x)) <= dist(q, x). Each map here says, with its values, how far they may
+lie from the exact ones because of float32.
 """
 
 from collections.abc import Iterator
@@ -135,13 +135,13 @@ class Projection:
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
         """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
-        centred = _minus(rows, self.mean)
-        along = None if self.directions is None else self.directions(centred)
-        length = np.sqrt(np.einsum("ij,ij->i", centred, centred, dtype=np.float64))
-        length *= 1 + 4 * U32  # centred is rounded
+        centered = _minus(rows, self.mean)
+        along = None if self.directions is None else self.directions(centered)
+        length = np.sqrt(np.einsum("ij,ij->i", centered, centered, dtype=np.float64))
+        length *= 1 + 4 * U32  # centered is rounded
         for head in self.heads:
             if head.directions is None:
-                values, off = centred, 4 * U32 * length
+                values, off = centered, 4 * U32 * length
             else:
                 values = along[:, head.directions]
                 off = (self.directions.loss(head.directions) + 4 * U32) * length
@@ -187,15 +187,15 @@ class GroupSums:
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
         """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
-        centred = _minus(rows, self.mean)
+        centered = _minus(rows, self.mean)
         # Each feature is rounded to float32, twice at most; the sums are float64.
-        off = 4 * U32 * np.abs(centred).sum(axis=1, dtype=np.float64)
+        off = 4 * U32 * np.abs(centered).sum(axis=1, dtype=np.float64)
         for head in self.heads:
             if head is None:
-                yield centred.astype(np.float64), off
+                yield centered.astype(np.float64), off
             else:
                 sums = np.empty((len(rows), len(head.ends)))
-                _core.group_sums(centred, *head, sums)
+                _core.group_sums(centered, *head, sums)
                 yield sums, off
 
 
@@ -203,9 +203,9 @@ def _minus(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """rows - mean in float32, rounded once (float64: twice)."""
     if rows.dtype == np.float64:
         return (rows - mean).astype(np.float32)
-    centred = rows.astype(np.float32)
-    centred -= mean
-    return centred
+    centered = rows.astype(np.float32)
+    centered -= mean
+    return centered
 
 
 def shrink(matrix: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from fastknn.screens.maps import (
     random_rotation,
     shrink,
 )
-from fastknn.screens.quantization import round_l1
+from fastknn.screens.quantization import quantize_l1
 
 # Wider codes are not made: their inner products stay within an int32 (kernels.h).
 WIDEST_CODES = 32768
@@ -30,25 +30,25 @@ WIDEST_CLUSTERING = 5000
 
 
 def principal_directions(
-    centred: np.ndarray, n_directions: int, generator: np.random.Generator
+    centered: np.ndarray, n_directions: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """The first principal directions of a sample of centred rows, as columns.
+    """The first principal directions of a sample of centered rows, as columns.
 
     Randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4) in float32:
     which directions come out only decides how tight the bound is, never whether it holds.
     """
-    width = centred.shape[1]
-    size = min(*centred.shape, n_directions + 16)
+    width = centered.shape[1]
+    size = min(*centered.shape, n_directions + 16)
     basis = generator.normal(size=(width, size)).astype(np.float32)
     for _ in range(3):
-        basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
-    right = np.linalg.svd(centred @ basis, full_matrices=False)[2]
+        basis = np.linalg.qr(centered.T @ (centered @ basis))[0]
+    right = np.linalg.svd(centered @ basis, full_matrices=False)[2]
     return np.linalg.qr(basis @ right[:n_directions].T)[0]
 
 
 @dataclass
 class FeatureTree:
-    """Features clustered by 1 - |correlation| (average linkage), from a sample of centred rows."""
+    """Features clustered by 1 - |correlation| (average linkage), from a sample of centered rows."""
 
     order: np.ndarray  # features in the order of the leaves: every subtree is a range of it
     mass: np.ndarray  # sum of the deviations of the leaves before each
@@ -56,12 +56,12 @@ class FeatureTree:
     root: "object"  # scipy.cluster.hierarchy.ClusterNode
 
     @classmethod
-    def of(cls, centred: np.ndarray) -> "FeatureTree":
+    def of(cls, centered: np.ndarray) -> "FeatureTree":
         from scipy.cluster.hierarchy import linkage, to_tree
 
-        deviation = centred.std(axis=0)
-        standard = centred / np.where(deviation > 0, deviation, 1)
-        correlation = np.clip((standard.T @ standard) / len(centred), -1, 1)
+        deviation = centered.std(axis=0)
+        standard = centered / np.where(deviation > 0, deviation, 1)
+        correlation = np.clip((standard.T @ standard) / len(centered), -1, 1)
         distances = 1 - np.abs(correlation[np.triu_indices(len(correlation), 1)])
         root = to_tree(linkage(distances, "average"))
         order = np.array(root.pre_order(), np.int64)
@@ -72,7 +72,7 @@ class FeatureTree:
         """Groups whose deviations add up to at most `largest` average ones.
 
         Equal masses make equal ranges, which one scale then fits. First the largest subtrees
-        within the limit; then neighbours in the tree that fit together, so that features that
+        within the limit; then neighbors in the tree that fit together, so that features that
         hardly vary, whatever they correlate with, do not have a group each.
         """
         limit = largest * self.mass[-1] / len(self.order)
@@ -102,7 +102,7 @@ FEWEST_GROUPS = 16
 SAMPLE_ROWS, SCALE_ROWS = 3000, 500
 
 
-def candidates(
+def propose(
     train: np.ndarray,
     metric: str,
     screen: str,
@@ -121,20 +121,20 @@ def candidates(
     largest = max(abs(float(sample.min())), abs(float(sample.max())))
     if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
         return
-    make = _candidates_l2 if metric == "l2" else _candidates_l1
+    make = _propose_l2 if metric == "l2" else _propose_l1
     yield from make(sample, screen, sample.dtype != np.uint8, generator)
 
 
-def _candidates_l2(
+def _propose_l2(
     sample: np.ndarray, screen: str, floats: bool, generator: np.random.Generator
 ) -> Iterator[Cascade]:
     width = sample.shape[1]
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     full = []
-    if floats or screen == "rounded":
+    if floats or screen == "quantized":
         full = [Head(None, False, _mixing(width, generator))]
-        if screen in ("auto", "rounded"):
-            yield Cascade("rounded", Projection(mean, None, full), [None])
+        if screen in ("auto", "quantized"):
+            yield Cascade("quantized", Projection(mean, None, full), [None])
     plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
     if not plans or screen not in ("auto", "projected"):
         return
@@ -157,7 +157,7 @@ def _mixing(width: int, generator: np.random.Generator) -> Product | Hadamard:
     return Hadamard.random(width, generator)
 
 
-def _candidates_l1(
+def _propose_l1(
     sample: np.ndarray, screen: str, floats: bool, generator: np.random.Generator
 ) -> Iterator[Cascade]:
     width = sample.shape[1]
@@ -166,10 +166,10 @@ def _candidates_l1(
     def fitted(head: Groups | None) -> tuple[Groups | None, float]:
         return head, _l1_scale(GroupSums(mean, [head]), sample[:SCALE_ROWS])
 
-    full = [fitted(None)] if floats or screen == "rounded" else []
-    if full and screen in ("auto", "rounded"):
+    full = [fitted(None)] if floats or screen == "quantized" else []
+    if full and screen in ("auto", "quantized"):
         (head, scale) = full[0]
-        yield Cascade("rounded", GroupSums(mean, [head]), [scale])
+        yield Cascade("quantized", GroupSums(mean, [head]), [scale])
     plans = [plan for plan in PROJECTED_L1 if width >= FEWEST_GROUPS * plan[0]]
     if not plans or width > WIDEST_CLUSTERING or screen not in ("auto", "projected"):
         return
@@ -182,9 +182,9 @@ def _candidates_l1(
         yield Cascade(name, GroupSums(mean, list(heads)), list(scales))
 
 
-def _l1_scale(contraction: GroupSums, sample: np.ndarray) -> float:
+def _l1_scale(map: GroupSums, sample: np.ndarray) -> float:
     """The scale that makes the errors of a sample small, those of rounding and of clipping."""
-    ((values, off),) = contraction.values(sample)
+    ((values, off),) = map.values(sample)
     tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / 127
     tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
-    return min(tried, key=lambda scale: np.median(round_l1(values, off, scale)[2]))
+    return min(tried, key=lambda scale: np.median(quantize_l1(values, off, scale)[2]))

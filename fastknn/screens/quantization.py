@@ -4,7 +4,7 @@ import numpy as np
 
 from fastknn.screens.maps import U64
 
-# Scale of a row of zeros: what multiplies it vanishes beside the distances of any coded data.
+# Scale of a row of zeros: what multiplies it vanishes beside the distances of any encoded data.
 NO_SCALE = 1e-30
 
 
@@ -13,10 +13,10 @@ def upwards(values: np.ndarray) -> np.ndarray:
     return np.nextafter(np.asarray(values).astype(np.float32), np.float32(np.inf))
 
 
-Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
+Encoded = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def round_l2(values: np.ndarray, off: np.ndarray) -> Coded:
+def quantize_l2(values: np.ndarray, off: np.ndarray) -> Encoded:
     """Bytes, scale and error of rows of values, at the finest scale that holds each row.
 
     But none below what the values are off by: errors stay within sqrt(width) / 2 + 1 scales.
@@ -29,7 +29,7 @@ def round_l2(values: np.ndarray, off: np.ndarray) -> Coded:
     return (codes + 128).astype(np.uint8), scale, _rounded_up(error, values)
 
 
-def round_l1(values: np.ndarray, off: np.ndarray, scale: float) -> Coded:
+def quantize_l1(values: np.ndarray, off: np.ndarray, scale: float) -> Encoded:
     """Bytes, scale and error of rows of values, at a given scale; what is clipped is in error."""
     codes = np.clip(np.rint(values / scale), -128, 127)
     error = np.abs(values - codes * scale).sum(axis=1) + off

@@ -1,4 +1,4 @@
-"""Neighbours in one call: of queries, and of every row, with a screen where that pays."""
+"""Neighbors in one call: of queries, and of every row, with a screen where that pays."""
 
 import numpy as np
 
@@ -24,8 +24,8 @@ def knn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the exact k nearest training rows of each query, in one call.
 
-    The same as ``Index(train, metric, k=k).search(queries, k)``, which see; for fewer queries than
-    pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
+    The same as ``Index(train, metric, expected_k=k).search(queries, k)``, which see; for fewer
+    queries than pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
     none. Choosing pays from about 9,000 for 50,000 rows of 3,072 bytes, and 1,100 for 200,000
     rows of 128 floats under L2, on two threads.
 
@@ -36,7 +36,7 @@ def knn(
     train : array-like of shape (n_rows, width)
         Both of any type that `Index` takes.
     k : int
-        Neighbours to find, from 1 to n_rows.
+        Neighbors to find, from 1 to n_rows.
     metric : str, default "l2"
         As for `Index`.
     n_jobs : int or None, default None
@@ -89,21 +89,22 @@ def knn_graph(
     X : array-like of shape (n_rows, width)
         Of any type that `Index` takes.
     k : int
-        Neighbours of each row, from 1 to n_rows - 1; with `include_self`, to n_rows.
+        Neighbors of each row, from 1 to n_rows - 1; with `include_self`, to n_rows.
     metric : str, default "l2"
         As for `Index`.
     include_self : bool, default False
-        Whether each row is its own first neighbour, at distance 0, as UMAP's ``precomputed_knn``
-        wants it. If not, rows are left out of their own neighbours by index: equal rows are
-        neighbours of each other.
+        Whether each row is its own first neighbor, at distance 0, as UMAP's ``precomputed_knn``
+        wants it. If not, rows are left out of their own neighbors by index: equal rows are
+        neighbors of each other.
     n_jobs, progress
         As for `Index.search`.
 
     Returns
     -------
-    indices : ndarray (n_rows, k) of int64
     distances : ndarray (n_rows, k) of float64
-        In this order: the pair that UMAP's ``precomputed_knn`` takes.
+        Ascending.
+    indices : ndarray (n_rows, k) of int64
+        Rows of `X`; equal distances in the order of their index.
 
     Raises
     ------
@@ -113,9 +114,15 @@ def knn_graph(
     Examples
     --------
     >>> from fastknn import knn_graph
-    >>> indices, distances = knn_graph([[0.0], [1.0], [5.0]], k=1)
-    >>> indices.ravel(), distances.ravel()
-    (array([1, 0, 1]), array([1., 1., 4.]))
+    >>> distances, indices = knn_graph([[0.0], [1.0], [5.0]], k=1)
+    >>> distances.ravel(), indices.ravel()
+    (array([1., 1., 4.]), array([1, 0, 1]))
+
+    UMAP takes the pair in the other order, with each row as its own first neighbor and k equal to
+    its `n_neighbors`:
+
+    >>> distances, indices = knn_graph([[0.0], [1.0], [5.0]], k=2, include_self=True)
+    >>> precomputed_knn = indices, distances  # umap.UMAP(2, precomputed_knn=precomputed_knn)
     """
     X = as_matrix(X, "X")
     k = as_k(k, len(X))
@@ -128,13 +135,13 @@ def knn_graph(
     if include_self:
         indices = np.column_stack([np.arange(len(X)), indices])
         distances = np.column_stack([np.zeros(len(X)), distances])
-    return indices, distances
+    return distances, indices
 
 
 def without_self(
     distances: np.ndarray, indices: np.ndarray, spare: int = -1, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first k + 1 neighbours of training rows, from row `first` on, each row without itself.
+    """The first k + 1 neighbors of training rows, from row `first` on, each row without itself.
 
     Among duplicates a row may not be in its own first k + 1; then those are k + 1 others, all as
     near, and the one at place `spare` goes.
@@ -148,10 +155,16 @@ def without_self(
 def index_for(
     n_queries: int, train: np.ndarray, k: int, metric: str, n_jobs: int | None, progress=None
 ) -> Index:
-    """An index of finite rows with the screen that suits so many queries for k neighbours."""
+    """An index of finite rows with the screen that suits so many queries for k neighbors."""
     screen = screen_for(n_queries, train, metric_name(metric), thread_count(n_jobs))
     return Index(
-        train, metric, screen=screen, k=k, n_jobs=n_jobs, check_finite=False, progress=progress
+        train,
+        metric,
+        screen=screen,
+        expected_k=k,
+        n_jobs=n_jobs,
+        check_finite=False,
+        progress=progress,
     )
 
 

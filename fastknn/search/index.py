@@ -1,7 +1,7 @@
 """Search: put blocks of work on threads, gather the result.
 
 The way of a query: `Index.search` cuts queries and panels into blocks (`_plan.py`); each block's
-queries are coded as the training rows are (`Searcher.block`) and handed to `_core.QueryBlock`,
+queries are encoded as the training rows are (`Searcher.block`) and handed to `_core.QueryBlock`,
 which screens, refines and keeps the best k with the GIL released.
 """
 
@@ -38,7 +38,7 @@ from fastknn.search.trial import SMALL_ELEMENTS, choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
 
-SCREENS = ("auto", "none", "direct", "rounded", "projected")
+SCREENS = ("auto", "none", "direct", "quantized", "projected")
 # Of a neighbor in a result: its key and its row.
 KEY_BYTES = 16
 # Attributes that differ from run to run with the clock, or with the searches that were made.
@@ -46,7 +46,7 @@ MEASURED = ("costs_", "stats_")
 
 
 class Index:
-    """Training rows, ready for exact nearest-neighbour search.
+    """Training rows, ready for exact nearest-neighbor search.
 
     Parameters
     ----------
@@ -63,17 +63,17 @@ class Index:
         numbers as they are, and other floats as rounded to 56 bits below each row's largest
         magnitude. Rows of zeros are at distance 1 from every row (under "correlation": constant
         rows).
-    screen : {"auto", "none", "direct", "rounded", "projected"}, default "auto"
-        How rows are ruled out; every screen finds the same neighbours. "none" computes every
+    screen : {"auto", "none", "direct", "quantized", "projected"}, default "auto"
+        How rows are ruled out; every screen finds the same neighbors. "none" computes every
         distance from the rows as they lie, which suits a few queries: nothing is packed.
         "direct" packs the rows, and compares bytes as exact integers; floats in float32 (L2, by
-        expanded squares about a centre, where those rule out enough) or by their differences,
-        and then the survivors again in float64. "rounded" compares them rounded to bytes,
+        expanded squares about a center, where those rule out enough) or by their differences,
+        and then the candidates again in float64. "quantized" compares them rounded to bytes,
         "projected" their projections (L2) or sums over groups of correlated features (L1),
         rounded to bytes, in one or more stages; both fall back to "direct" where the data leave
         nothing to gain or are too wide. "auto" takes what is quickest on a sample of the rows.
-    k : int, default 10
-        Neighbours that searches will mostly want: what "auto" takes is the quickest for so many.
+    expected_k : int, default 10
+        Neighbors that searches will mostly want: what "auto" takes is the quickest for so many.
         Any number may be searched for.
     n_jobs : int or None, default None
         Threads used to build the index: a positive number means itself; None and -1 mean all
@@ -95,7 +95,7 @@ class Index:
     reason : str
         Why these: what they took on the sample, beside the runner-up and the direct screen.
     costs_ : dict of str to float
-        What was tried to choose them: microseconds a query on one thread. Copies and pickles
+        What was tried to choose them: microseconds per query on one thread. Copies and pickles
         have the screens, and not these.
     nbytes : int
         Bytes held besides the training rows. Direct: as many again (4 an element of floats under
@@ -104,7 +104,7 @@ class Index:
     stats_ : dict
         ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
         ``rows_screened`` (pairs of a query and a row),
-        ``survivors`` (of them, after each stage), ``rows_refined`` (distances computed exactly
+        ``candidates`` (of them, after each stage), ``rows_refined`` (distances computed exactly
         for them; none where the scores are the distances), ``rows_given_up`` (left to the direct
         screen where the cascade did not pay), ``seconds``, and ``stage_seconds`` (of all threads
         together; the stages' shares are estimated from some of the panels).
@@ -118,7 +118,7 @@ class Index:
     -----
     Direct, building takes one pass over the data, and a search n_queries * n_rows * width
     element operations, whatever the data. A screen replaces the width by that of its codes, and
-    adds the refine of its survivors; building one takes seconds for 50,000 rows of 3,072 bytes.
+    adds the refine of its candidates; building one takes seconds for 50,000 rows of 3,072 bytes.
 
     A pickle holds the rows, the screens and the codes, and nothing that was counted or timed: it is
     the same before and after any search, and whoever loads it chooses nothing again. Two indices
@@ -146,18 +146,18 @@ class Index:
         metric: str = "l2",
         *,
         screen: str = "auto",
-        k: int = 10,
+        expected_k: int = 10,
         n_jobs: int | None = None,
         check_finite: bool = True,
         progress=None,
     ) -> None:
         _check_screen(screen)
-        k = as_count(k, "k")
+        expected_k = as_count(expected_k, "expected_k")
         check_progress(progress)
         self.metric = metric_name(metric)
         n_threads = thread_count(n_jobs)
         train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
-        self._build(train, screen, k, n_threads, progress)
+        self._build(train, screen, expected_k, n_threads, progress)
 
     def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int, progress=None) -> None:
         self.screen = screen
@@ -173,14 +173,14 @@ class Index:
         self._searcher, self.train = searcher, searcher.train
 
     def with_screen(
-        self, screen: str, *, k: int = 10, n_jobs: int | None = None, progress=None
+        self, screen: str, *, expected_k: int = 10, n_jobs: int | None = None, progress=None
     ) -> "Index":
         """An index of the same rows, which are shared, with another screen.
 
         Parameters
         ----------
         screen : str
-        k : int, default 10
+        expected_k : int, default 10
         n_jobs : int or None, default None
         progress : bool, default None
             All as for the constructor.
@@ -205,11 +205,13 @@ class Index:
         check_progress(progress)
         other = Index.__new__(Index)
         other.metric = self.metric
-        other._build(self.train, screen, as_count(k, "k"), thread_count(n_jobs), progress)
+        other._build(
+            self.train, screen, as_count(expected_k, "expected_k"), thread_count(n_jobs), progress
+        )
         return other
 
     def subset(self, rows, *, n_jobs: int | None = None) -> "Index":
-        """An index of some of the rows, with the same screens; nothing is chosen or coded again.
+        """An index of some of the rows, with the same screens; nothing is chosen or encoded again.
 
         Parameters
         ----------
@@ -270,7 +272,7 @@ class Index:
             return "no other fits these rows"
         runner_up = min(others, key=others.get)
         shown = [name for name in dict.fromkeys([runner_up, "direct"]) if name in others]
-        return f"{self.costs_[self.cascade]:.3g} us a query on a sample; " + ", ".join(
+        return f"{self.costs_[self.cascade]:.3g} us per query on a sample; " + ", ".join(
             f"{name} {others[name]:.3g}" for name in shown
         )
 
@@ -314,7 +316,7 @@ class Index:
     def append(self, rows, *, n_jobs: int | None = None) -> "Index":
         """Add training rows; they get the next indices.
 
-        The screens stay as they were chosen, and only the new rows are coded. The training
+        The screens stay as they were chosen, and only the new rows are encoded. The training
         rows are copied, so that appending a few at a time costs a copy of all each time.
 
         Parameters
@@ -393,7 +395,7 @@ class Index:
             Of any type that `train` may have, not necessarily the same one. There may be none:
             then the results have no rows.
         k : int
-            Neighbours to find, from 1 to the number of training rows.
+            Neighbors to find, from 1 to the number of training rows.
         n_jobs : int or None, default None
             Threads; None and -1 mean all that this process may use, as for the constructor.
         progress : bool or object with an ``update(n)`` method, default None
@@ -494,16 +496,16 @@ class Index:
         # Where several threads share the rows, each has a result of its own; the first is returned.
         found = [no_keys(len(queries), k, self.metric) for _ in range(n_splits)]
         tally, lock = _Tally(), threading.Lock()
-        # Queries that meet several splits are coded once, and here: threads that all want the
+        # Queries that meet several splits are encoded once, and here: threads that all want the
         # interpreter wait for each other longer than the coding of a few takes.
         blocks, steps = {}, steps_by_block(parts)
         for rows, split, _ in parts if n_splits > 1 else ():
             if split == 0:
-                coded = searcher.code(queries[rows])
+                encoded = searcher.encode_queries(queries[rows])
                 most = None if max_key is None else max_key[rows]
                 for place in range(n_splits):
                     blocks[rows.start, place] = searcher.block(
-                        queries[rows], found[place].of(rows), most, coded=coded
+                        queries[rows], found[place].of(rows), most, encoded=encoded
                     )
 
         def run(part: Part) -> Iterator[None]:
@@ -557,7 +559,7 @@ def load_index(
         The folder.
     mmap : bool, default False
         Leave the training rows on disk and read only those that the screens cannot rule out:
-        with codes of a few bytes a row, a set several times larger than memory can be searched.
+        with codes of a few bytes per row, a set several times larger than memory can be searched.
         (An index whose screen is direct packs all its rows in memory nevertheless.)
     verify : bool, default True
         Check the checksums of all arrays, which reads the training rows once.
@@ -598,31 +600,31 @@ class _Tally:
     """What the blocks of a search did, added up."""
 
     def __init__(self) -> None:
-        self.survivors: list[int] = []
+        self.candidates: list[int] = []
         self.stage_seconds: list[float] = []
         self.screened = self.refined = self.given_up = 0
-        self.coding = self.direct = 0.0
+        self.encoding = self.direct = 0.0
 
     def add(self, blocks: "list[_core.QueryBlock]") -> None:
         """Take in one part's blocks: the one it began with, and the direct one it may end with."""
         first, *others = blocks
-        self.survivors = _added(self.survivors, first.survivors)
+        self.candidates = _added(self.candidates, first.candidates)
         self.stage_seconds = _added(self.stage_seconds, first.stage_seconds)
         self.screened += sum(block.screened for block in blocks)
         self.refined += sum(block.refined for block in blocks)
         self.given_up += sum(block.screened for block in others)
         self.direct += sum(block.seconds for block in others)
-        self.coding += sum(block.coding_seconds for block in blocks)
+        self.encoding += sum(block.encoding_seconds for block in blocks)
 
     def stats(self) -> dict:
         *stages, refine = self.stage_seconds or [0.0]  # of no block at all
         return {
             "rows_screened": self.screened,
-            "survivors": self.survivors,
+            "candidates": self.candidates,
             "rows_refined": self.refined,
             "rows_given_up": self.given_up,
             "stage_seconds": {
-                "coding": self.coding,
+                "encoding": self.encoding,
                 **{f"stage {place}": one for place, one in enumerate(stages, start=1)},
                 "refine": refine,
                 "direct": self.direct,

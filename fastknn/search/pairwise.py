@@ -1,4 +1,4 @@
-"""All distances, where a matrix of them is wanted: no screen, no neighbours."""
+"""All distances, where a matrix of them is wanted: no screen, no neighbors."""
 
 from collections.abc import Iterator
 

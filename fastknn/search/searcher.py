@@ -20,7 +20,7 @@ from fastknn.screens.cascade import Cascade
 from fastknn.screens.direct import Direct, direct_screen, exactly
 from fastknn.screens.inputs import as_screened, queries_as_screened, screened_type
 
-# Rows for each neighbour wanted, below which no screen pays: it keeps all the first ones.
+# Rows for each neighbor wanted, below which no screen pays: it keeps all the first ones.
 ROWS_PER_NEIGHBOR = 16
 # Elements that a thread packs at a time.
 PACKED_ELEMENTS = 4_000_000
@@ -53,14 +53,14 @@ class Searcher:
         measures: np.ndarray | None = None,
     ) -> None:
         self.train, self.metric, self.screen = train, metric, screen
-        self.n_threads, self._simpler = n_threads, None
+        self.n_threads, self._fallback = n_threads, None
         self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
         self.kind = screened_type(train, metric)
         if self.angles and measures is None:
             measures = measured(train, metric, n_threads)
         self.measures = measures
         seen = as_screened(train, metric)
-        self.codes = screen.code_rows(seen, n_threads) if codes is None else codes
+        self.codes = screen.encode_rows(seen, n_threads) if codes is None else codes
         self.panels = screen.panels(seen, self.screen_metric, self.codes)
         pack(self.panels, None if self.codes else seen, n_threads)
         self._on_disk: bool | None = None
@@ -73,13 +73,13 @@ class Searcher:
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        simpler = 0 if self._simpler is None else self._simpler.nbytes
+        simpler = 0 if self._fallback is None else self._fallback.nbytes
         measures = 0 if self.measures is None else self.measures.nbytes
         codes = sum(codes.nbytes for codes in self.codes)
         return self.panels.nbytes + codes + measures + simpler
 
     def reservoir_bytes(self, k: int) -> int:
-        """What a thread keeps per query beside the result while it searches for k neighbours."""
+        """What a thread keeps per query beside the result while it searches for k neighbors."""
         return _core.reservoir_bytes(k, len(self.train), self.angles)
 
     @property
@@ -90,25 +90,25 @@ class Searcher:
     @property
     def may_give_up(self) -> bool:
         """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
-        simpler = self.screen.simpler(self.kind, self.screen_metric)
+        simpler = self.screen.fallback(self.kind, self.screen_metric)
         if simpler is not None and self._on_disk is None:
             self._on_disk = is_on_disk(self.train)
         return simpler is not None and not self._on_disk
 
-    def simpler(self) -> "Searcher":
+    def fallback(self) -> "Searcher":
         """The same rows for the next simpler screen: packed when first asked for, and kept."""
         with _fallback.lock:
-            if self._simpler is None:
-                screen = self.screen.simpler(self.kind, self.screen_metric)
-                self._simpler = Searcher(
+            if self._fallback is None:
+                screen = self.screen.fallback(self.kind, self.screen_metric)
+                self._fallback = Searcher(
                     self.train, self.metric, screen, self.n_threads, measures=self.measures
                 )
-            return self._simpler
+            return self._fallback
 
     def suited(self, k: int) -> "Searcher":
-        """Who should search for k neighbours: this one, or the direct one for very many."""
+        """Who should search for k neighbors: this one, or the direct one for very many."""
         many = k * ROWS_PER_NEIGHBOR > len(self.train)
-        return self.simpler() if many and self.codes and self.may_give_up else self
+        return self.fallback() if many and self.codes and self.may_give_up else self
 
     def search(
         self,
@@ -137,19 +137,19 @@ class Searcher:
                 reached = min(panel * panel_rows, last)
                 yield block, reached - began
                 if reached < last:
-                    searcher = searcher.simpler()
+                    searcher = searcher.fallback()
                     block = searcher.block(queries, found, max_key, resume=block)
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
         """The same over `train`, which begins with the rows that are here already.
 
-        Only the new rows are coded: errors are measured, so bounds hold for rows that the
+        Only the new rows are encoded: errors are measured, so bounds hold for rows that the
         contraction was not made for.
         """
         more = train[len(self.train) :]
         added = []
         if self.codes:
-            added = self.screen.code_rows(as_screened(more, self.metric), n_threads)
+            added = self.screen.encode_rows(as_screened(more, self.metric), n_threads)
         measures = None
         if self.angles:
             measures = np.concatenate([self.measures, measured(more, self.metric, n_threads)])
@@ -179,31 +179,33 @@ class Searcher:
         found: Keys,
         max_key: np.ndarray | None = None,
         resume: _core.QueryBlock | None = None,
-        coded: dict | None = None,
+        encoded: dict | None = None,
     ) -> _core.QueryBlock:
-        """Some queries, coded (unless they are) and packed; where to write what they find."""
+        """Some queries, encoded (unless they are) and packed; where to write what they find."""
         began = time.perf_counter()
-        coded = self.code(queries) if coded is None else coded
+        encoded = self.encode_queries(queries) if encoded is None else encoded
         block = _core.QueryBlock(
             self.panels,
-            **coded,
+            **encoded,
             found=found,
             max_key=max_key,
             resume=resume,
         )
-        block.coding_seconds = time.perf_counter() - began
+        block.encoding_seconds = time.perf_counter() - began
         return block
 
-    def code(self, queries: np.ndarray) -> dict:
+    def encode_queries(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
         seen, off = queries_as_screened(queries, self.train, self.metric)
-        coded, final = self.screen.code(seen, self.kind, self.screen_metric, self.codes, off)
+        encoded, final = self.screen.encode_queries(
+            seen, self.kind, self.screen_metric, self.codes, off
+        )
         if self.angles:
-            coded.update(as_whole(queries, self.train, self.metric, self.measures))
-            coded["train"] = self.train
+            encoded.update(as_whole(queries, self.train, self.metric, self.measures))
+            encoded["train"] = self.train
         elif not final:
-            coded.update(train=self.train, exact=exactly(queries, self.train.dtype))
-        return coded
+            encoded.update(train=self.train, exact=exactly(queries, self.train.dtype))
+        return encoded
 
 
 def _unpickled(train, metric, screen, codes, measures) -> Searcher:

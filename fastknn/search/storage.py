@@ -50,8 +50,8 @@ def save(
         arrays["measures"] = searcher.measures
     screen, codes = searcher.screen, searcher.codes
     description = {"format": FORMAT, "version": VERSION, **description}
-    coded = isinstance(screen, Cascade)
-    description["cascade"] = _take_apart(screen, arrays) if coded else None
+    encoded = isinstance(screen, Cascade)
+    description["cascade"] = _take_apart(screen, arrays) if encoded else None
     for stage, rows in enumerate(codes):
         arrays[f"codes{stage}"] = rows.codes
         arrays[f"scale{stage}"], arrays[f"error{stage}"] = rows.scale, rows.error
@@ -223,11 +223,11 @@ def _checksum(array: np.ndarray) -> int:
 
 def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
     """Put a cascade's arrays among the others, and say in JSON how they belong together."""
-    contraction = cascade.contraction
-    arrays["mean"] = contraction.mean
+    mapping = cascade.map
+    arrays["mean"] = mapping.mean
     heads = []
-    for place, head in enumerate(contraction.heads):
-        if isinstance(contraction, Projection):
+    for place, head in enumerate(mapping.heads):
+        if isinstance(mapping, Projection):
             mixing, columns = head.mixing, head.directions
             columns = None if columns is None else [columns.start, columns.stop]
             heads.append({"directions": columns, "rest": head.rest})
@@ -240,8 +240,8 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
             if head is not None:
                 arrays.update({f"{part}{place}": getattr(head, part) for part in Groups._fields})
             heads.append({"groups": head is not None})
-    if isinstance(contraction, Projection) and contraction.directions is not None:
-        arrays["directions"] = contraction.directions.matrix
+    if isinstance(mapping, Projection) and mapping.directions is not None:
+        arrays["directions"] = mapping.directions.matrix
     return {"name": cascade.name, "scales": cascade.scales, "heads": heads}
 
 

@@ -7,14 +7,14 @@ import numpy as np
 from fastknn._utils.threads import for_each
 from fastknn.metrics.keys import merge, no_keys
 from fastknn.metrics.names import kernel_metric
-from fastknn.screens.cascade import Cascade, code_for_all
+from fastknn.screens.cascade import Cascade, encode_for_all
 from fastknn.screens.direct import Direct
 from fastknn.screens.inputs import as_screened, screened_type
-from fastknn.screens.proposals import candidates
+from fastknn.screens.proposals import propose
 from fastknn.search.searcher import Searcher, screen_of
 
-# The sample on which cascades are tried, and the numbers of neighbours for which they are. Many
-# neighbours take longer, and of fewer queries say as much: so many for all queries together.
+# The sample on which cascades are tried, and the numbers of neighbors for which they are. Many
+# neighbors take longer, and of fewer queries say as much: so many for all queries together.
 TRIED_ROWS, TRIED_QUERIES, LEAST_TRIED_QUERIES = 8192, 256, 64
 LEAST_TRIED_K, MOST_TRIED_K, TRIED_NEIGHBORS = 10, 256, 12_800
 # Tries of each, and then of those whose cost is this near to the best.
@@ -34,11 +34,11 @@ def choose_screen(
     seed: int = 0,
     say: Callable[[str], object] = lambda text: None,
 ) -> tuple[Direct | Cascade, dict[str, float]]:
-    """The quickest screen of the kind that `screen` names for k neighbours, and what each cost.
+    """The quickest screen of the kind that `screen` names for k neighbors, and what each cost.
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
-    k-th distance among *all* rows, so that the share of survivors is that of a whole search.
-    Costs are microseconds a query on one thread, extrapolated to all rows (`_Trial`). What is
+    k-th distance among *all* rows, so that the share of candidates is that of a whole search.
+    Costs are microseconds per query on one thread, extrapolated to all rows (`_Trial`). What is
     under way is told to `say`.
     """
     if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
@@ -50,19 +50,19 @@ def choose_screen(
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
     say("choosing a screen: neighbors of a sample")
     max_key = _kth_keys(queries, train, metric, k, n_threads)
-    say("choosing a screen: fitting candidates")
+    say("choosing a screen: fitting proposals")
     cascades = list(
-        candidates(
+        propose(
             train,
             kernel_metric(metric),
             screen,
             seen=lambda some: as_screened(some, metric)[:],
         )
     )
-    coded = code_for_all(cascades, as_screened(rows, metric), n_threads)
+    encoded = encode_for_all(cascades, as_screened(rows, metric), n_threads)
     searchers = [Searcher(rows, metric, screen_of(rows, metric), n_threads)] + [
         Searcher(rows, metric, cascade, n_threads, codes)
-        for cascade, codes in zip(cascades, coded, strict=True)
+        for cascade, codes in zip(cascades, encoded, strict=True)
     ]
     trials = {one.screen.name: _Trial(one, queries, max_key, k, len(train)) for one in searchers}
     for name, trial in trials.items():
@@ -124,13 +124,13 @@ class _Trial:
         self.max_key, self.k = max_key, k
         self.found = no_keys(len(queries), k, searcher.metric)
         # Seconds: the least of all tries.
-        self.coding = self.late = self.early = np.inf
+        self.encoding = self.late = self.early = np.inf
 
     def run(self, tries: int) -> None:
         for _ in range(tries):
-            self.coding, self.late, whole = self._try(self.max_key, self.coding, self.late)
+            self.encoding, self.late, whole = self._try(self.max_key, self.encoding, self.late)
             if whole:
-                self.coding, self.early, whole = self._try(None, self.coding, self.early)
+                self.encoding, self.early, whole = self._try(None, self.encoding, self.early)
             if not whole:
                 break
 
@@ -140,7 +140,7 @@ class _Trial:
         reached = block.search(0, n_panels, self.searcher.may_give_up)
         # One that gave up would have been as slow with the rows that were left.
         seconds = block.seconds * n_panels / reached
-        return min(coding, block.coding_seconds), min(searching, seconds), reached == n_panels
+        return min(coding, block.encoding_seconds), min(searching, seconds), reached == n_panels
 
     @property
     def cost(self) -> float:
@@ -148,5 +148,5 @@ class _Trial:
         n, k = len(self.searcher.train), self.k
         growth = (1 + np.log(self.n_rows / k)) / (1 + np.log(n / k))
         first = max(0, self.early - self.late) * growth if self.early < np.inf else 0
-        seconds = self.coding + self.late * self.n_rows / n + first
+        seconds = self.encoding + self.late * self.n_rows / n + first
         return float(seconds / len(self.queries) * 1e6)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 # What the two ways to count cost, in seconds on one thread, measured with NumPy 2.4 and Numba 0.68
 # on one core of about 3 GHz: to load Numba and its kernel from the cache on disk; and what NumPy
-# takes more than the kernel: for each chunk and number of neighbours, for each neighbour that votes
+# takes more than the kernel: for each chunk and number of neighbors, for each neighbor that votes
 # (where labels are sorted, and where they are not), and for each class of each query.
 LOAD_SECONDS = 0.3
 
@@ -86,7 +86,7 @@ def _vote_rows(
 ) -> None:
     """Count a chunk of rows, whose first one is row ``first`` of the results.
 
-    After the ks[t] nearest neighbours (ks ascends) the winner goes to ``codes[slots[t]]`` and
+    After the ks[t] nearest neighbors (ks ascends) the winner goes to ``codes[slots[t]]`` and
     the votes of all classes to ``shares[slots[t]]``, or not where the array is empty. A single
     row of ``weights`` serves all rows. ``votes``, one zero per class, is scratch and is left as
     it was found.

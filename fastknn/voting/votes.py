@@ -1,9 +1,9 @@
-"""From neighbours to answers: majority votes, and the top K of a given distance matrix.
+"""From neighbors to answers: majority votes, and the top K of a given distance matrix.
 
 The room has four public names:
 
-- `vote` and `vote_proba` turn (m, k) neighbour labels into classes and class probabilities,
-  for one k or for every k of interest in a single pass over the neighbours;
+- `vote` and `vote_proba` turn (m, k) neighbor labels into classes and class probabilities,
+  for one k or for every k of interest in a single pass over the neighbors;
 - `distance_weights` makes scikit-learn's ``weights="distance"`` out of distances;
 - `topk` picks the k smallest entries of every row of a distance matrix.
 
@@ -33,7 +33,7 @@ __all__ = ["distance_weights", "vote", "vote_proba"]
 CHUNK_SECONDS = 5e-5
 SORTED_SECONDS, DENSE_SECONDS = 1e-7, 5e-9
 CLASS_SECONDS = 1e-9
-# Classes per neighbour up to which a look at the votes of all costs less than to sort labels.
+# Classes per neighbor up to which a look at the votes of all costs less than to sort labels.
 DENSE_CLASSES = 16
 
 
@@ -45,20 +45,20 @@ def vote(
     ks: Sequence[int] | None = None,
     n_jobs: int | None = None,
 ) -> NDArray[np.int64]:
-    """Class with the most votes among each query's neighbours.
+    """Class with the most votes among each query's neighbors.
 
     Parameters
     ----------
     neighbor_labels : array_like of int, shape (m, k)
-        Class codes 0 .. n_classes - 1 of the k neighbours of m queries, nearest first.
+        Class codes 0 .. n_classes - 1 of the k neighbors of m queries, nearest first.
     n_classes : int, optional
         Number of classes; by default the largest code plus one.
     weights : array_like of float, shape (m, k), optional
-        Finite, non-negative weight of each neighbour's vote, such as `distance_weights` gives;
+        Finite, non-negative weight of each neighbor's vote, such as `distance_weights` gives;
         by default every vote counts one.
     ks : sequence of int, optional
-        Vote once for each of these numbers of neighbours, 1 <= ks[i] <= k, in any order and
-        with repeats as you like; by default all k neighbours vote, once.
+        Vote once for each of these numbers of neighbors, 1 <= ks[i] <= k, in any order and
+        with repeats as you like; by default all k neighbors vote, once.
     n_jobs : int, optional
         Number of threads; None or -1 means all cores.
 
@@ -72,7 +72,7 @@ def vote(
     TypeError
         An argument has the wrong type, for instance labels that are not integers.
     ValueError
-        A shape, code, weight or number of neighbours is out of range, or a query's neighbours
+        A shape, code, weight or number of neighbors is out of range, or a query's neighbors
         all have weight zero, which scikit-learn refuses as well.
 
     See Also
@@ -85,7 +85,7 @@ def vote(
     thread beside the result. The first votes of a process, as long as they cost less than to load
     Numba, are counted by NumPy: O(k log k) for each of the `ks`.
 
-    Weights are added up in float64, one sum per class, nearest neighbour first. So
+    Weights are added up in float64, one sum per class, nearest neighbor first. So
     ``vote(labels, weights=w, ks=[j])`` is ``vote(labels[:, :j], weights=w[:, :j])``, bit for bit.
     scikit-learn's ``predict`` may add eight weights or more in another order; only votes that
     are equal up to rounding can tell.
@@ -117,20 +117,20 @@ def vote_proba(
     ks: Sequence[int] | None = None,
     n_jobs: int | None = None,
 ) -> NDArray[np.float64]:
-    """Each class's share of the votes among each query's neighbours.
+    """Each class's share of the votes among each query's neighbors.
 
     Parameters
     ----------
     neighbor_labels : array_like of int, shape (m, k)
-        Class codes 0 .. n_classes - 1 of the k neighbours of m queries, nearest first.
+        Class codes 0 .. n_classes - 1 of the k neighbors of m queries, nearest first.
     n_classes : int, optional
         Number of classes, C below; by default the largest code plus one.
     weights : array_like of float, shape (m, k), optional
-        Finite, non-negative weight of each neighbour's vote, such as `distance_weights` gives;
+        Finite, non-negative weight of each neighbor's vote, such as `distance_weights` gives;
         by default every vote counts one.
     ks : sequence of int, optional
-        Vote once for each of these numbers of neighbours, 1 <= ks[i] <= k, in any order and
-        with repeats as you like; by default all k neighbours vote, once.
+        Vote once for each of these numbers of neighbors, 1 <= ks[i] <= k, in any order and
+        with repeats as you like; by default all k neighbors vote, once.
     n_jobs : int, optional
         Number of threads; None or -1 means all cores.
 
@@ -144,7 +144,7 @@ def vote_proba(
     TypeError
         An argument has the wrong type, for instance labels that are not integers.
     ValueError
-        A shape, code, weight or number of neighbours is out of range, or a query's neighbours
+        A shape, code, weight or number of neighbors is out of range, or a query's neighbors
         all have weight zero, which scikit-learn refuses as well.
 
     See Also
@@ -180,7 +180,7 @@ def distance_weights(distances: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     distances : array_like of float, shape (m, k)
-        Non-negative distances from m queries to their k neighbours, nearest first; infinity is
+        Non-negative distances from m queries to their k neighbors, nearest first; infinity is
         allowed. They are converted to float64 first.
 
     Returns
@@ -201,7 +201,7 @@ def distance_weights(distances: ArrayLike) -> NDArray[np.float64]:
     O(m k) time. As in scikit-learn, a distance so small that its inverse overflows (below about
     5.6e-309) counts as zero.
 
-    The same weights serve every number of neighbours in ``vote(..., ks=...)``: neighbours come
+    The same weights serve every number of neighbors in ``vote(..., ks=...)``: neighbors come
     nearest first, so a row with a zero distance has one in its first column.
 
     Examples
@@ -241,7 +241,7 @@ class _Ballots:
         self.n_rows, k = self.labels.shape
         self.n_classes = _class_count(self.labels, n_classes)
         wanted = np.array([k]) if ks is None else _neighbor_counts(ks, k)
-        # The kernel meets numbers of neighbours in ascending order and is told where each goes.
+        # The kernel meets numbers of neighbors in ascending order and is told where each goes.
         self.slots = np.argsort(wanted, kind="stable").astype(np.int64)
         self.ks = wanted[self.slots].astype(np.int64)
         self.weights = None if weights is None else _vote_weights(weights, self.labels.shape)
@@ -386,7 +386,7 @@ def _vote_weights(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _refuse_rows_without_weight(weights: NDArray[Any]) -> None:
     """Raise where a row's votes all count nothing, as no class wins then."""
-    suspects = np.flatnonzero(weights[:, 0] == 0)  # few, as the nearest neighbour weighs most
+    suspects = np.flatnonzero(weights[:, 0] == 0)  # few, as the nearest neighbor weighs most
     empty = suspects[~weights[suspects].any(axis=1)]
     if empty.size:
         raise ValueError(

@@ -38,8 +38,8 @@ def in_front_of(estimator, n_neighbors=NEIGHBORS, mode="distance"):
 
 def apart(embedding, truth):
     """Whether each group lies nearer to itself than to the others."""
-    centres = np.stack([embedding[truth == group].mean(axis=0) for group in range(3)])
-    nearest = np.linalg.norm(embedding[:, None] - centres, axis=2).argmin(axis=1)
+    centers = np.stack([embedding[truth == group].mean(axis=0) for group in range(3)])
+    nearest = np.linalg.norm(embedding[:, None] - centers, axis=2).argmin(axis=1)
     return adjusted_rand_score(truth, nearest) > 0.9
 
 
@@ -98,7 +98,7 @@ def test_umap(blobs):
     graph = knn_graph(X.astype(np.float32), NEIGHBORS, include_self=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from_pair = umap.UMAP(precomputed_knn=(*graph, None), **options).fit_transform(X)
+        from_pair = umap.UMAP(precomputed_knn=(*graph[::-1], None), **options).fit_transform(X)
         ours, reference = (  # UMAP wants graphs that are symmetrical
             umap.UMAP(metric="precomputed", **options).fit_transform(graph.maximum(graph.T))
             for graph in (
@@ -116,7 +116,7 @@ def test_open_tsne(blobs):
     from openTSNE import TSNEEmbedding, affinity, initialization, nearest_neighbors
 
     X, truth = blobs
-    indices, distances = knn_graph(X, 30)
+    distances, indices = knn_graph(X, 30)
     neighbors = nearest_neighbors.PrecomputedNeighbors(indices, distances)
     affinities = affinity.PerplexityBasedNN(perplexity=10, knn_index=neighbors)
     start = initialization.pca(X, random_state=0)

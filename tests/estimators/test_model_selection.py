@@ -174,7 +174,7 @@ def test_folds_share_screens(data, dtype, monkeypatch):
     random = np.random.default_rng(0)
     X = (random.normal(size=(700, 40)).cumsum(axis=1) * 10 + 100).clip(0, 255).astype(dtype)
     for metric in ("l1", "l2", "cosine"):
-        for screen in ("none", "direct", "rounded", "projected", "auto"):
+        for screen in ("none", "direct", "quantized", "projected", "auto"):
             index = Index(X, metric, screen=screen)
             for rows in (np.arange(700)[::-1], random.permutation(700)[:323], np.array([5, 5, 9])):
                 subset = index.subset(rows)

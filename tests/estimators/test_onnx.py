@@ -182,7 +182,8 @@ def test_what_cannot_be_converted_says_so(answers):
 ORDERS = {
     "fastknn first": "import fastknn.estimators.neighbors, skl2onnx",
     "skl2onnx first": "import skl2onnx, fastknn.estimators.neighbors",
-    "a part of skl2onnx": "import fastknn.estimators.neighbors\nfrom skl2onnx.common import data_types",
+    "a part of skl2onnx": "import fastknn.estimators.neighbors\n"
+    "from skl2onnx.common import data_types",
     "estimators that choose first": "import fastknn.estimators.model_selection, skl2onnx",
     "estimators that choose last": "import skl2onnx, fastknn.estimators.model_selection",
     "by hand": "from fastknn.estimators import onnx\nonnx.register()",
@@ -221,12 +222,13 @@ def test_whatever_is_imported_first(order):
 
 def test_nothing_is_loaded_and_nothing_breaks_without_it():
     code = (
-        "import sys, fastknn.estimators.neighbors, fastknn.estimators.model_selection, fastknn.estimators.onnx\n"
+        "import sys, fastknn.estimators.neighbors, fastknn.estimators.model_selection\n"
+        "from fastknn.estimators import onnx\n"
         "assert 'skl2onnx' not in sys.modules and 'onnx' not in sys.modules\n"
-        "finders = [one for one in sys.meta_path if type(one).__module__ == 'fastknn.estimators.onnx']\n"
+        "finders = [one for one in sys.meta_path if type(one).__module__ == onnx.__name__]\n"
         "assert len(finders) == 1 and finders[0].find_spec('skl2onnx.common') is None\n"
         "sys.path[:] = [path for path in sys.path if 'site-packages' not in path]\n"
-        "try:\n    fastknn.estimators.onnx.register()\nexcept ImportError as error:\n    print(error)"
+        "try:\n    onnx.register()\nexcept ImportError as error:\n    print(error)"
     )
     child = subprocess.run(
         [sys.executable, "-c", code],

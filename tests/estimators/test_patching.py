@@ -245,11 +245,11 @@ def test_knn_graph(dtype, metric):
     np.fill_diagonal(everything, np.inf)
     order = np.argsort(everything, axis=1, kind="stable")
     for k in (1, 5, 79):
-        indices, distances = fastknn.knn_graph(X, k, metric, n_jobs=1)
+        distances, indices = fastknn.knn_graph(X, k, metric, n_jobs=1)
         assert_array_equal(indices, order[:, :k])
         assert_allclose(distances, np.take_along_axis(everything, order[:, :k], 1), rtol=1e-6)
     for k in (1, 5, 80):
-        indices, distances = fastknn.knn_graph(X, k, metric, include_self=True)
+        distances, indices = fastknn.knn_graph(X, k, metric, include_self=True)
         assert_array_equal(indices, np.column_stack([np.arange(80), order[:, : k - 1]]))
         assert (distances[:, 0] == 0).all()
 

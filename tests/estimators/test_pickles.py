@@ -200,7 +200,7 @@ def test_scores_are_masked_arrays_again_when_they_are_loaded():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
-@pytest.mark.parametrize("screen", ["none", "direct", "rounded", "auto"])
+@pytest.mark.parametrize("screen", ["none", "direct", "quantized", "auto"])
 def test_searching_does_not_change_the_pickle_of_an_index(dtype, metric, screen):
     train, _, queries = data(30, dtype)
     index = Index(train, metric, screen=screen)

@@ -38,9 +38,9 @@ def plain_probe(train, train_labels, test, test_labels, k, temperature):
 @pytest.fixture(scope="module")
 def embeddings():
     random = np.random.default_rng(0)
-    centres = random.normal(size=(12, 24))
+    centers = random.normal(size=(12, 24))
     labels = random.integers(0, 12, 400)
-    features = centres[labels] + random.normal(size=(400, 24)) * 1.5
+    features = centers[labels] + random.normal(size=(400, 24)) * 1.5
     return features[:300], labels[:300], features[300:], labels[300:]
 
 
@@ -202,7 +202,7 @@ def test_ground_truth_of_all_formats(tmp_path, metric, monkeypatch):
             write = write_headed if ending.endswith("bin") else write_vectors
             write(tmp_path / f"{name}.{ending}", rows)
         truth = ground_truth(
-            tmp_path / f"train.{ending}", tmp_path / f"queries.{ending}", 7, metric
+            tmp_path / f"queries.{ending}", tmp_path / f"train.{ending}", 7, metric
         )
         expected = knn(queries.astype("f8"), train.astype("f8"), 7, metric)
         assert_array_equal(truth.indices, expected[1])
@@ -219,7 +219,7 @@ def test_ground_truth_of_arrays_in_any_order(tmp_path, metric, dtype, monkeypatc
     )
     np.save(tmp_path / "train.npy", np.asfortranarray(train))
     np.save(tmp_path / "queries.npy", np.asfortranarray(queries))
-    truth = ground_truth(tmp_path / "train.npy", tmp_path / "queries.npy", 7, metric)
+    truth = ground_truth(tmp_path / "queries.npy", tmp_path / "train.npy", 7, metric)
     expected = knn(queries.astype("f8"), train.astype("f8"), 7, metric)
     assert_array_equal(truth.indices, expected[1])
     assert_array_equal(truth.distances, expected[0])
@@ -240,7 +240,7 @@ def test_ground_truth_takes_memory_for_what_rows_become(tmp_path, metric, dtype,
     np.save(tmp_path / "train.npy", train)
     for n_queries in (2, 9):  # nothing is packed, and all of a part
         tracemalloc.start()
-        ground_truth(tmp_path / "train.npy", train[:n_queries].copy(), 5, metric, n_jobs=1)
+        ground_truth(train[:n_queries].copy(), tmp_path / "train.npy", 5, metric, n_jobs=1)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < most * chunk
@@ -265,7 +265,7 @@ def test_ground_truth_in_chunks_and_out_of_files(tmp_path, metric, dtype, chunk,
 
     for k in (1, 10, 150):
         truth = ground_truth(
-            tmp_path / f"train.{ending}", str(tmp_path / "queries.npy"), k, metric, progress=Bar()
+            str(tmp_path / "queries.npy"), tmp_path / f"train.{ending}", k, metric, progress=Bar()
         )
         assert_array_equal(truth.indices, expected[1][:, :k])
         assert_array_equal(truth.distances, expected[0][:, :k])
@@ -280,7 +280,7 @@ def test_ground_truth_is_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(truths, "CHUNK_BYTES", 7 * 16)  # rows are copied so many at a time
     random = np.random.default_rng(1)
     train, queries = random.normal(size=(2, 30, 4)).astype("f4")
-    truth = ground_truth(train, queries, 3, "cosine")
+    truth = ground_truth(queries, train, 3, "cosine")
     truth.save(tmp_path / "truth.ivecs")
     assert_array_equal(open_vectors(tmp_path / "truth.ivecs"), truth.indices)
     truth.save(tmp_path / "truth.npy")
@@ -288,7 +288,7 @@ def test_ground_truth_is_saved(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"path must end in \.ivecs"):
         truth.save(tmp_path / "truth.txt")
     h5py = pytest.importorskip("h5py")
-    truth.save(tmp_path / "truth.hdf5", train, queries)
+    truth.save(tmp_path / "truth.hdf5", queries, train)
     with h5py.File(tmp_path / "truth.hdf5") as file:
         assert_array_equal(file["neighbors"], truth.indices)
         assert_allclose(file["distances"], truth.distances, rtol=1e-6)
@@ -302,11 +302,11 @@ def test_bad_ground_truth():
     with pytest.raises(ValueError, match="k must be at most the number of training rows, 3"):
         ground_truth(np.eye(3), np.eye(3), 4)
     with pytest.raises(ValueError, match="queries must be as wide as train"):
-        ground_truth(np.eye(3), np.eye(4), 1)
+        ground_truth(np.eye(4), np.eye(3), 1)
     with pytest.raises(ValueError, match="metric must be one of"):
         ground_truth(np.eye(3), np.eye(3), 1, "hamming")
     with pytest.raises(ValueError, match=r"train must have shape \(n_rows, width\), got \(3,\)"):
-        ground_truth(np.ones(3), np.eye(3), 1)
+        ground_truth(np.eye(3), np.ones(3), 1)
 
 
 BAD_ROWS = {
@@ -333,15 +333,15 @@ BAD_ROWS = {
 def test_bad_rows_of_ground_truth(tmp_path, error, match, rows):
     for queries in (np.eye(3), np.ones((4, 2))):  # which are looked at afterwards
         with pytest.raises(error, match=f"^train {match}"):
-            ground_truth(rows, queries, 1)
+            ground_truth(queries, rows, 1)
     with pytest.raises(error, match=f"^queries {match}"):
-        ground_truth(np.eye(3), rows, 1)
+        ground_truth(rows, np.eye(3), 1)
     truth = ground_truth(np.eye(3), np.eye(3), 1)
     for name in ("truth.ivecs", "truth.npy", *(["truth.h5"] if find_spec("h5py") else [])):
         with pytest.raises(error, match=f"^train {match}"):
-            truth.save(tmp_path / name, rows, np.eye(3))
-        with pytest.raises(error, match=f"^queries {match}"):
             truth.save(tmp_path / name, np.eye(3), rows)
+        with pytest.raises(error, match=f"^queries {match}"):
+            truth.save(tmp_path / name, rows, np.eye(3))
         with pytest.raises(error, match=f"^queries {match}"):
             truth.save(tmp_path / name, queries=rows)
     assert not list(tmp_path.iterdir())
@@ -359,15 +359,15 @@ def test_not_finite_is_found_before_any_search(tmp_path, monkeypatch, dtype, val
     match = f"^train must be finite, found {value} at row 777, column 1$"
     for rows in (train, np.asfortranarray(train), train.tolist(), tmp_path / "train.npy"):
         with pytest.raises(ValueError, match=match):
-            ground_truth(rows, queries, 1)
+            ground_truth(queries, rows, 1)
     with pytest.raises(
         ValueError, match=r"^queries must be finite, found .* at row 777, column 1$"
     ):
-        ground_truth(queries, train, 1)
+        ground_truth(train, queries, 1)
     if dtype == "f4":
         write_vectors(tmp_path / "train.fvecs", train)
         with pytest.raises(ValueError, match=match):
-            ground_truth(tmp_path / "train.fvecs", queries, 1)
+            ground_truth(queries, tmp_path / "train.fvecs", 1)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_what_is_saved_with_ground_truth(tmp_path):
     h5py = pytest.importorskip("h5py")
     random = np.random.default_rng(0)
     train, queries = random.integers(0, 9, (50, 3)).astype("f4"), random.normal(size=(20, 3))
-    truth = ground_truth(train, queries, 50)
+    truth = ground_truth(queries, train, 50)
     path = tmp_path / "truth.hdf5"
     np.save(tmp_path / "train.npy", train)
     np.save(tmp_path / "queries.npy", queries)
@@ -422,7 +422,7 @@ def test_what_is_saved_with_ground_truth(tmp_path):
 
         forms.append((pandas.DataFrame(train), pandas.DataFrame(queries)))
     for rows, asked in forms:
-        truth.save(path, rows, asked)
+        truth.save(path, asked, rows)
         with h5py.File(path) as file:
             assert_array_equal(file["train"], train)
             assert_array_equal(file["test"], queries)
@@ -441,7 +441,7 @@ def test_what_is_saved_with_ground_truth(tmp_path):
     ):
         for name in ("truth.hdf5", "truth.h5", "truth.ivecs", "truth.npy"):
             with pytest.raises(error, match=match):
-                truth.save(tmp_path / name, rows, asked)
+                truth.save(tmp_path / name, asked, rows)
             assert not (tmp_path / name).exists()
     for other in (None, 3, b"truth.npy"):
         with pytest.raises(TypeError, match=r"^path must be a path, a str or os\.PathLike; got "):
@@ -449,13 +449,13 @@ def test_what_is_saved_with_ground_truth(tmp_path):
 
 
 def test_no_queries_are_saved_too(tmp_path):
-    truth = ground_truth(np.eye(3), np.empty((0, 3)), 2)
-    truth.save(tmp_path / "truth.npy", np.eye(3), np.empty((0, 3)))
+    truth = ground_truth(np.empty((0, 3)), np.eye(3), 2)
+    truth.save(tmp_path / "truth.npy", np.empty((0, 3)), np.eye(3))
     assert np.load(tmp_path / "truth.npy").shape == (0, 2)
     if find_spec("h5py"):
         import h5py
 
-        truth.save(tmp_path / "truth.h5", np.eye(3), np.empty((0, 3)))
+        truth.save(tmp_path / "truth.h5", np.empty((0, 3)), np.eye(3))
         with h5py.File(tmp_path / "truth.h5") as file:
             assert file["test"].shape == (0, 3)
 

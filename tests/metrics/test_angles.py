@@ -24,7 +24,7 @@ from fastknn.screens.direct import DIFFERENCES
 
 DTYPES = [np.uint8, np.float32, np.float64]
 both_angles = pytest.mark.parametrize("metric", ["cosine", "correlation"])
-SCREENS = ["none", "direct", "rounded", "projected", "auto"]
+SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 
 
 def data(dtype, rows, width=24, seed=0):
@@ -106,7 +106,7 @@ KINDS = [sets, counts, multiples, signs, one_hot, eighths, large, far_apart, per
 
 @both_angles
 @pytest.mark.parametrize("make", KINDS)
-@pytest.mark.parametrize("screen", ["none", "direct", "rounded"])
+@pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
 def test_equal_angles_compare_equal(make, screen, metric):
     """Of rows whose angles agree, the lower comes first, whatever the type they come in."""
     rows = make(np.random.default_rng(5))
@@ -130,8 +130,8 @@ def test_one_angle_for_all_rows():
     distances, indices = knn(query, train, 7, "cosine")
     assert_array_equal(indices, [range(7)])
     assert len(set(distances.ravel())) == 1
-    assert ground_truth(train, query, 1, "cosine").tied.all()
-    assert_array_equal(ground_truth(train, query, 3, "cosine").indices, [[0, 1, 2]])
+    assert ground_truth(query, train, 1, "cosine").tied.all()
+    assert_array_equal(ground_truth(query, train, 3, "cosine").indices, [[0, 1, 2]])
     model = NearestNeighbors(n_neighbors=7, metric="cosine", algorithm="brute").fit(train)
     assert_array_equal(model.kneighbors(query)[1], [range(7)])
 
@@ -175,8 +175,8 @@ def test_zeros_are_at_distance_one_in_row_order(dtype, metric):
 def test_distances_rise_with_angles(exponent):
     """However small the steps, and where the formulas of 0 to 45, 90 and 180 degrees meet."""
     steps = np.arange(-300, 301) * 2.0**-exponent
-    for centre in (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4, np.pi):
-        angles = centre + steps * 0.02
+    for center in (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4, np.pi):
+        angles = center + steps * 0.02
         rows = np.column_stack([np.cos(angles), np.sin(angles)])
         assert_exact(knn([[1.0, 0]], rows, 601, "cosine"), [[1.0, 0]], rows, 601, "cosine")
 
@@ -236,7 +236,7 @@ def test_classifier_and_graph():
     reference = theirs.KNeighborsClassifier(3, metric="cosine", weights="distance")
     reference.fit(train, labels)
     assert_allclose(ours.predict_proba(queries), reference.predict_proba(queries), atol=1e-9)
-    indices, distances = knn_graph(train, 4, "cosine")
+    distances, indices = knn_graph(train, 4, "cosine")
     assert_array_equal(indices, ours.kneighbors(None, 4)[1])
     assert_array_equal(distances, ours.kneighbors(None, 4)[0])
 
@@ -244,7 +244,7 @@ def test_classifier_and_graph():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_append_save_and_load(dtype, tmp_path):
     train, queries = data(dtype, 300), data(dtype, 20, seed=1)
-    for screen in ("direct", "rounded"):
+    for screen in ("direct", "quantized"):
         expected = Index(train, "cosine").search(queries, 5)
         index = Index(train[:200], "cosine", screen=screen).append(train[200:])
         assert index.width == 24
@@ -305,7 +305,7 @@ def test_types_that_are_converted(dtype, metric):
 def test_parts_pickles_and_folders_keep_the_order(dtype, metric, tmp_path):
     rows = np.random.default_rng(0).integers(0, 3, (400, 10)).astype(dtype)
     queries, expected = rows[:40], Index(rows, metric).search(rows[:40], 50)
-    for screen in ("none", "direct", "rounded"):
+    for screen in ("none", "direct", "quantized"):
         index = Index(rows[:150], metric, screen=screen).append(rows[150:])
         index.save(tmp_path / screen)
         every = [index, pickle.loads(pickle.dumps(index)), index.with_screen("direct")]
@@ -315,7 +315,7 @@ def test_parts_pickles_and_folders_keep_the_order(dtype, metric, tmp_path):
             for found, wanted in zip(one.search(queries, 50), expected, strict=True):
                 assert_array_equal(found, wanted)
     distances, indices = expected
-    for truth in (ground_truth(rows, queries, 49, metric),):
+    for truth in (ground_truth(queries, rows, 49, metric),):
         assert_array_equal(truth.indices, indices[:, :49])
         assert_array_equal(truth.tied, distances[:, 48] == distances[:, 49])
 
@@ -324,7 +324,7 @@ def test_codes_that_say_nothing_give_way():
     """The direct screen takes over in the middle of a search, and goes on with the same keys."""
     random = np.random.default_rng(0)
     rows = (random.random((4000, 64)) < 0.5).astype(np.uint8)
-    index = Index(rows, "cosine", screen="rounded")
+    index = Index(rows, "cosine", screen="quantized")
     found = index.search(rows[:100], 5)
     assert_array_equal(found[1], Index(rows, "cosine", screen="none").search(rows[:100], 5)[1])
     many = index.search(rows[:5], 3000)

@@ -37,8 +37,8 @@ def test_parts_of_one_row(part, monkeypatch):
     rows, query = two_squares_with_one_root(), np.zeros((1, 9))
     assert_array_equal(knn(query, rows, 2)[1], [[1, 0]])
     monkeypatch.setattr(truth, "CHUNK_BYTES", part)
-    assert_array_equal(ground_truth(rows, query, 2).indices, [[1, 0]])
-    assert not ground_truth(rows, query, 1).tied.any()  # as near, but for the root
+    assert_array_equal(ground_truth(query, rows, 2).indices, [[1, 0]])
+    assert not ground_truth(query, rows, 1).tied.any()  # as near, but for the root
 
 
 @all_dtypes
@@ -47,11 +47,11 @@ def test_parts_of_one_row(part, monkeypatch):
 def test_ground_truth_is_the_same_for_any_parts(dtype, metric, rows_in_a_part, monkeypatch):
     train, queries = copies(dtype), copies(dtype, 25, seed=1)
     expected = reference_knn(queries, train, 30, metric)[1]
-    whole = ground_truth(train, queries, 30, metric)
+    whole = ground_truth(queries, train, 30, metric)
     assert_array_equal(whole.indices, expected)
     row_bytes = train.itemsize * train.shape[1]
     monkeypatch.setattr(truth, "CHUNK_BYTES", rows_in_a_part * row_bytes)
-    parts = ground_truth(train, queries, 30, metric)
+    parts = ground_truth(queries, train, 30, metric)
     for one, other in zip(parts, whole, strict=True):
         assert_array_equal(one, other)
 
@@ -61,7 +61,7 @@ def test_ground_truth_is_the_same_for_any_parts(dtype, metric, rows_in_a_part, m
 def test_rows_shared_by_threads(dtype, metric, monkeypatch):
     monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
     train, queries = copies(dtype, 900), copies(dtype, 2, seed=1)
-    for screen in ("none", "direct", "rounded"):
+    for screen in ("none", "direct", "quantized"):
         index = Index(train, metric, screen=screen)
         expected = index.search(queries, 40, n_jobs=1)
         for n_jobs in (2, 3, 7):
@@ -72,7 +72,7 @@ def test_rows_shared_by_threads(dtype, metric, monkeypatch):
 
 @all_dtypes
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("screen", ["none", "direct", "rounded"])
+@pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
 def test_a_largest_key_is_inclusive(dtype, metric, screen):
     train, queries = copies(dtype, 300), copies(dtype, 10, seed=1)
     index = Index(train, metric, screen=screen)

@@ -18,11 +18,11 @@ from fastknn.reference import reference_distances, reference_knn
 from fastknn.screens import cascade as cascades
 from fastknn.screens import maps, proposals, quantization
 from fastknn.screens.maps import Hadamard, random_rotation, shrink
-from fastknn.screens.proposals import candidates, principal_directions
+from fastknn.screens.proposals import principal_directions, propose
 from fastknn.search import calls, searcher, trial
 
 METRICS = ["l1", "l2"]
-SCREENS = ["none", "direct", "rounded", "projected", "auto"]
+SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 DTYPES = [np.uint8, np.float32, np.float64]
 
 
@@ -160,8 +160,8 @@ def test_every_cascade_by_itself(dtype, metric):
     expected = reference_knn(queries, data, 8, metric)
     index = Index(data, metric, screen="direct")
     names = set()
-    for screen in ("rounded", "projected"):
-        for cascade in candidates(data, metric, screen):
+    for screen in ("quantized", "projected"):
+        for cascade in propose(data, metric, screen):
             names.add(cascade.name)
             index._searcher = searcher.Searcher(data, metric, cascade, 2)
             for n_jobs in (1, 3):
@@ -183,10 +183,12 @@ def assert_bounds_hold(data, queries, metric):
     distances = reference_distances(queries, data, metric)
     distances = np.sqrt(distances) if metric == "l2" else distances
     n_stages = 0
-    for screen in ("rounded", "projected"):
-        for cascade in candidates(data, metric, screen):
-            coded = cascade.encode(queries)
-            for rows, (codes, scale, error) in zip(cascade.code_rows(data, 1), coded, strict=True):
+    for screen in ("quantized", "projected"):
+        for cascade in propose(data, metric, screen):
+            encoded = cascade.encode(queries)
+            for rows, (codes, scale, error) in zip(
+                cascade.encode_rows(data, 1), encoded, strict=True
+            ):
                 theirs = (rows.codes.astype(float) - 128) * rows.scale[:, None]
                 ours = (codes.astype(float) - 128) * scale[:, None]
                 apart = reference_distances(ours, theirs, metric)
@@ -299,16 +301,16 @@ def test_lower_bounds_on_arbitrary_data(seed, metric, width, magnitude, levels):
 
 def measured_exactly(data, metric):
     """Errors of rounded codes, and the same as a fraction of what they should be."""
-    (cascade,) = candidates(data, metric, "rounded")
-    (rows,) = cascade.code_rows(data, 1)
+    (cascade,) = propose(data, metric, "quantized")
+    (rows,) = cascade.encode_rows(data, 1)
     shares = []
     for row in range(len(data)):
         a = [
             Fraction(float(x)) - Fraction(float(m))
-            for x, m in zip(data[row], cascade.contraction.mean, strict=True)
+            for x, m in zip(data[row], cascade.map.mean, strict=True)
         ]
         if metric == "l2":
-            matrix = cascade.contraction.heads[0].mixing.matrix.astype(float)
+            matrix = cascade.map.heads[0].mixing.matrix.astype(float)
             a = [
                 sum(x * Fraction(v) for x, v in zip(a, column, strict=True)) for column in matrix.T
             ]
@@ -340,9 +342,9 @@ def test_the_test_above_sees_one_per_cent(metric, monkeypatch):
 
 
 def test_a_wrong_bound_would_be_seen(monkeypatch):
-    """Without its error, a screen misses neighbours: the comparisons above have teeth."""
+    """Without its error, a screen misses neighbors: the comparisons above have teeth."""
     data, queries = structured(np.float32, 3000, 40), structured(np.float32, 300, 40, seed=5)
-    index = Index(data, "l2", screen="rounded")
+    index = Index(data, "l2", screen="quantized")
     cascade, (rows,) = index._searcher.screen, index._searcher.codes
     without = _core.CodeRows(rows.codes, "l2", rows.scale, np.zeros(len(data), np.float32))
     monkeypatch.setattr(quantization, "_rounded_up", lambda error, values: error * 0)
@@ -369,15 +371,15 @@ def test_distances_closer_than_float32_can_tell(dtype, width, spread):
     index = Index(rows, screen="direct")
     for k in (1, 3, 20):
         assert_right(index, np.repeat(query, 14, axis=0), k)
-    # Rows that mirror each other about the centre of all: equal distances, ordered by index.
+    # Rows that mirror each other about the center of all: equal distances, ordered by index.
     mirrored = np.concatenate([rows, 2 * query.astype(dtype) - rows])
     assert_right(Index(mirrored, screen="direct"), query, 11)
 
 
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 @pytest.mark.parametrize(("offset", "gives_up"), [(1e3, False), (1e6, False), (0, True)])
-def test_what_the_expanded_screen_is_centred_on(dtype, offset, gives_up):
-    """Far from the origin it rules out as much; about two far centres it gives up."""
+def test_what_the_expanded_screen_is_centerd_on(dtype, offset, gives_up):
+    """Far from the origin it rules out as much; about two far centers it gives up."""
     random = np.random.default_rng(4)
     rows = random.normal(size=(4000, 30)) + offset
     if gives_up:
@@ -418,12 +420,12 @@ def test_rotation_spreads_and_projection_prunes():
     """What screens are for: of structured rows, few survive the first stage."""
     data, queries = structured(np.float32, 4000, 64), structured(np.float32, 30, 64, seed=5)
     for metric in METRICS:
-        for screen in ("rounded", "projected"):
+        for screen in ("quantized", "projected"):
             index = Index(data, metric, screen=screen)
             index.search(queries, 5)
-            assert index.stats_["survivors"][0] < 0.2 * 30 * 4000
-            assert index.stats_["rows_refined"] <= index.stats_["survivors"][-1]
-            assert len(index.stats_["survivors"]) == len(index._searcher.codes)
+            assert index.stats_["candidates"][0] < 0.2 * 30 * 4000
+            assert index.stats_["rows_refined"] <= index.stats_["candidates"][-1]
+            assert len(index.stats_["candidates"]) == len(index._searcher.codes)
 
 
 def test_auto_says_what_it_chose(monkeypatch):
@@ -432,7 +434,7 @@ def test_auto_says_what_it_chose(monkeypatch):
     assert index.cascade in index.costs_
     assert index.costs_["direct"] > 0
     assert repr(index.cascade) in repr(index)
-    assert f"{index.costs_[index.cascade]:.3g} us a query on a sample" in str(index)
+    assert f"{index.costs_[index.cascade]:.3g} us per query on a sample" in str(index)
     others = {name: cost for name, cost in index.costs_.items() if name != index.cascade}
     for name in {min(others, key=others.get), *({"direct"} & set(others))}:
         assert f"{name} {others[name]:.3g}" in str(index)
@@ -458,11 +460,11 @@ def test_screens_are_tried_for_the_neighbors_wanted(k, monkeypatch):
 
     monkeypatch.setattr(trial, "_Trial", seen)
     data = structured(np.float32, 3000, 64)
-    index = Index(data, k=k)
+    index = Index(data, expected_k=k)
     assert set(asked) == {{1: (256, 10), 100: (128, 100), 5000: (64, 256)}[k]}
     assert_array_equal(index.search(data[:9], 7)[1], reference_knn(data[:9], data, 7, "l2")[1])
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        Index(data, k=0)
+    with pytest.raises(ValueError, match="expected_k must be at least 1"):
+        Index(data, expected_k=0)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 16, 64])
@@ -486,7 +488,7 @@ def test_useless_screens_are_not_chosen():
 def screened(data, metric):
     """An index with a screen, whether or not one pays on such small data."""
     index = Index(data, metric, screen="direct")
-    *_, cascade = candidates(data, metric, "auto")
+    *_, cascade = propose(data, metric, "auto")
     index._searcher = searcher.Searcher(data, metric, cascade, 2)
     return index
 
@@ -521,7 +523,7 @@ def test_a_useless_screen_gives_way_to_the_direct_one(dtype, metric, n_queries, 
         assert sum(seen) == pytest.approx(n_queries)
         assert index.stats_["rows_given_up"] >= n_queries * 1000
         assert index.stats_["rows_screened"] == n_queries * len(data)  # each of them once
-        kept = index.stats_["survivors"]
+        kept = index.stats_["candidates"]
         assert kept == [n_queries * len(data) - index.stats_["rows_given_up"]] * len(kept)
 
 
@@ -546,7 +548,7 @@ def test_very_many_neighbors_are_searched_directly(metric):
     queries = structured(np.float32, 20, 40, seed=5)
     for k, stages in ((100, len(index._searcher.codes)), (1000, 1), (3000, 1)):
         assert_right(index, queries, k)
-        assert len(index.stats_["survivors"]) == stages
+        assert len(index.stats_["candidates"]) == stages
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -602,7 +604,7 @@ proposals.FEWEST_GROUPS = 2
 folder = sys.argv[1]
 data, queries = np.load(folder + "/data.npy"), np.load(folder + "/queries.npy")
 for metric in ("l1", "l2"):
-    for screen in ("rounded", "projected"):
+    for screen in ("quantized", "projected"):
         found = Index(data, metric, screen=screen).search(queries, 7)
         for place, array in enumerate(found):
             assert np.array_equal(array, np.load(f"{folder}/{metric}{place}.npy")), (metric, screen)

@@ -22,7 +22,7 @@ CHANGES = {
 
 
 @all_dtypes
-@pytest.mark.parametrize("screen", ["none", "direct", "rounded"])
+@pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine", "correlation"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_an_index_says_that_its_rows_have_changed(dtype, screen, metric, change, tmp_path):

@@ -18,7 +18,7 @@ from fastknn.voting.selection import topk
 MANY = _core.MANY_NEIGHBORS
 # Around the switch, and around what a reservoir holds before it drops anything.
 KS = [1, 2, MANY - 1, MANY, MANY + 1, 400]
-SCREENS = ["none", "direct", "rounded", "projected", "auto"]
+SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 
 
 def expected(distances, k, metric):
@@ -89,7 +89,7 @@ def test_angles(dtype, metric, kind, monkeypatch):
     right = Index(train, metric, screen="none").search(queries, k, n_jobs=1)
     assert_array_equal(right[1], expected[1])
     assert_allclose(right[0], expected[0], rtol=8e-16, atol=1e-33)
-    for screen in ("none", "direct", "rounded"):
+    for screen in ("none", "direct", "quantized"):
         index = Index(train, metric, screen=screen)
         for n_jobs in (1, 2):
             assert_same(index.search(queries, k, n_jobs=n_jobs), right)
@@ -178,7 +178,7 @@ def test_magnitudes(magnitude):
 @all_dtypes
 def test_a_largest_key(dtype, metric):
     queries, train = grid(dtype, 4, 8, 1), grid(dtype, 1500, 8, 2)
-    for screen in ("none", "direct", "rounded"):
+    for screen in ("none", "direct", "quantized"):
         index = Index(train, metric, screen=screen)
         every = index.search_keys(queries, len(train))
         for place in (0, 5, 300, 1499):
@@ -211,7 +211,7 @@ def test_a_screen_that_gives_up_hands_on_what_it_found(metric, n_queries, n_jobs
     monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
     monkeypatch.setattr("fastknn.search.searcher.ROWS_PER_NEIGHBOR", 0)
     train, queries = points(np.float32, 9000, 24), points(np.float32, n_queries, 24, 1)
-    index = Index(train, metric, screen="rounded")
+    index = Index(train, metric, screen="quantized")
     useful = index._searcher
     codes = [  # which rule nothing out
         _core.CodeRows(rows.codes, metric, rows.scale, np.full(len(train), np.inf, np.float32))

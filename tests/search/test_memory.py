@@ -86,7 +86,7 @@ def test_building_holds_what_the_rows_become_and_blocks(dtype, metric, screen, s
 
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 @pytest.mark.parametrize("metric", METRICS + ANGLES)
-@pytest.mark.parametrize("screen", ["none", "rounded", "projected"])
+@pytest.mark.parametrize("screen", ["none", "quantized", "projected"])
 def test_every_screen_holds_as_little(dtype, metric, screen, small_blocks):
     assert_little_is_held(dtype, metric, screen)
 
@@ -174,7 +174,7 @@ def test_narrow_rows_are_as_good_as_wide_ones(dtype, metric, kind, tmp_path):
     expected = Index(train.astype(np.float64), metric, screen="none").search(
         queries.astype(np.float64), 9
     )
-    for screen in ("none", "direct", "rounded", "projected"):
+    for screen in ("none", "direct", "quantized", "projected"):
         index = Index(train, metric, screen=screen)
         assert_same(index.search(queries, 9), expected)
         if dtype == "int8":
@@ -186,7 +186,7 @@ def test_narrow_rows_are_as_good_as_wide_ones(dtype, metric, kind, tmp_path):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("screen", ["none", "direct", "rounded"])
+@pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
 def test_signed_bytes_that_are_no_numbers_and_wide(metric, screen):
     """Sums beyond an int32, at every extreme; and a query of NaN that nobody looked for."""
     random = np.random.default_rng(0)
@@ -204,7 +204,7 @@ def test_signed_bytes_that_are_no_numbers_and_wide(metric, screen):
 
 def test_an_index_of_signed_bytes_takes_more_and_parts():
     train, queries = rows("int8", 300), rows("float64", 20, seed=1)
-    index = Index(train[:200], screen="rounded").append(train[200:].astype(np.int16))
+    index = Index(train[:200], screen="quantized").append(train[200:].astype(np.int16))
     assert index.train.dtype == np.int8
     assert_same(index.search(queries, 9), knn(queries, train.astype(np.float64), 9))
     part = np.array([250, 3, 7, 199])
@@ -217,11 +217,12 @@ def test_an_index_of_signed_bytes_takes_more_and_parts():
 def test_how_far_a_query_is_off_counts_in_every_stage():
     train = rows("float32", 600, 160)
     cascade = next(
-        one for one in proposals.candidates(train, "l2", "projected") if len(one.scales) > 1
+        one for one in proposals.propose(train, "l2", "projected") if len(one.scales) > 1
     )
     index = Searcher(train, "l2", cascade, 1)
     plain, moved = (
-        cascade.code(train[:5], train.dtype, "l2", index.codes, off) for off in (None, np.ones(5))
+        cascade.encode_queries(train[:5], train.dtype, "l2", index.codes, off)
+        for off in (None, np.ones(5))
     )
     assert_array_equal(moved[0]["errors"], plain[0]["errors"] + 1)
     assert plain[0]["stages"]
@@ -327,11 +328,11 @@ def test_without_a_list_of_mappings_every_map_counts(mapped, monkeypatch):
 @pytest.mark.parametrize("kind", ["cast", "copied", "computed"])
 def test_copies_of_maps_give_useless_screens_up(kind, metric, mapped):
     train = IN_MEMORY[kind](mapped)
-    index = Index(train, metric, screen="rounded")
+    index = Index(train, metric, screen="quantized")
     assert index._searcher.may_give_up == bool(index._searcher.codes)
     index.search(np.full((20, WIDTH), 1e6), 7)
     assert index.stats_["rows_given_up"] > 0
-    on_disk = Index(mapped(), metric, screen="rounded")
+    on_disk = Index(mapped(), metric, screen="quantized")
     assert not on_disk._searcher.may_give_up
 
 

@@ -7,7 +7,7 @@ from sklearn import config_context
 from fastknn import Index, KNeighborsTransformer, LocalOutlierFactor, NearestNeighbors
 
 METRICS = ["l1", "l2", "sqeuclidean", "cosine", "correlation"]
-SCREENS = ["none", "direct", "rounded", "projected", "auto"]
+SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 
 
 def put(rows, where, random):

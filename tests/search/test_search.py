@@ -1,4 +1,4 @@
-"""Index.search and knn against the plain NumPy twin: the same neighbours, distances to the bit."""
+"""Index.search and knn against the plain NumPy twin: the same neighbors, distances to the bit."""
 
 import copy
 import itertools
@@ -279,7 +279,7 @@ def test_queries_of_any_type_against_rows_of_any_type(train, metric):
             assert_right(queries, train, k, metric)
 
 
-def test_rounded_queries_do_not_lose_neighbours():
+def test_rounded_queries_do_not_lose_neighbors():
     """The query's code, (10, 10, 10), is nearer to the wrong row; so it is in units of 2**-20."""
     query, train = np.full((1, 3), 10.4), np.array([[9, 10, 10], [11, 11, 11]])
     for metric, byte_rows in itertools.product(METRICS, [True, False]):
@@ -436,20 +436,20 @@ def test_stats(dtype, metric):
             "reason",
             "costs",
             "rows_screened",
-            "survivors",
+            "candidates",
             "rows_refined",
             "rows_given_up",
         ),
         *("seconds", "stage_seconds"),
     }
     assert stats["rows_given_up"] == 0
-    assert set(stats["stage_seconds"]) == {"coding", "stage 1", "refine", "direct"}
+    assert set(stats["stage_seconds"]) == {"encoding", "stage 1", "refine", "direct"}
     assert min(stats["stage_seconds"].values()) >= 0
     assert sum(stats["stage_seconds"].values()) > 0
     assert stats["rows_screened"] == 40 * 5000
-    (survivors,) = stats["survivors"]
-    assert 40 * 5 <= survivors < 0.02 * 40 * 5000
-    assert stats["rows_refined"] == (0 if dtype == np.uint8 else survivors)
+    (candidates,) = stats["candidates"]
+    assert 40 * 5 <= candidates < 0.02 * 40 * 5000
+    assert stats["rows_refined"] == (0 if dtype == np.uint8 else candidates)
     assert stats["seconds"] > 0
     index.search(points(dtype, 2, 16, 2), 5)
     assert index.stats_["rows_screened"] == 2 * 5000
@@ -467,7 +467,7 @@ def test_the_screen_spares_the_refine_nearly_all_rows(train_type, metric, width)
         index = Index(train, metric, screen="direct")
         index.search(asked, 10)
         # About k * (1 + log(n_rows / k)) of them: rows that were among the best when they came.
-        assert 30 * 10 <= index.stats_["survivors"][0] < 0.01 * 30 * 20_000
+        assert 30 * 10 <= index.stats_["candidates"][0] < 0.01 * 30 * 20_000
         assert index.stats_["rows_refined"] < 0.01 * 30 * 20_000
 
 
@@ -477,7 +477,7 @@ def test_ties_of_bytes_are_ruled_out(metric):
     train = np.full((10_000, 4), 7, np.uint8)
     index = Index(train, metric, screen="direct")
     index.search(train[:30], 5, n_jobs=1)
-    assert index.stats_["survivors"][0] <= 30 * (5 + 64)  # 64 rows, at most, come in one panel
+    assert index.stats_["candidates"][0] <= 30 * (5 + 64)  # 64 rows, at most, come in one panel
 
 
 def peak_bytes(function):

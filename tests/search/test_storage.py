@@ -17,7 +17,7 @@ from fastknn.search import trial
 from fastknn.search.storage import VERSION
 
 METRICS = ["l1", "l2"]
-SCREENS = ["direct", "rounded", "projected"]
+SCREENS = ["direct", "quantized", "projected"]
 
 
 @pytest.fixture(autouse=True)
@@ -188,11 +188,11 @@ def changes(value):
 
 
 STORED = {
-    "rotation": ("l2", "rounded", 40),
+    "rotation": ("l2", "quantized", 40),
     "directions": ("l2", "projected", 40),
-    "transform": ("l2", "rounded", 300),
+    "transform": ("l2", "quantized", 300),
     "groups": ("l1", "projected", 40),
-    "angles": ("cosine", "rounded", 40),
+    "angles": ("cosine", "quantized", 40),
     "direct": ("correlation", "direct", 40),
 }
 
@@ -294,7 +294,7 @@ def test_flipped_bits_of_headers(saved):
 
 
 def test_saving_is_all_or_nothing(tmp_path, monkeypatch):
-    index = Index(rows(np.float32, 60, 0), screen="rounded")
+    index = Index(rows(np.float32, 60, 0), screen="quantized")
     index.save(tmp_path / "saved")
     with pytest.raises(FileExistsError, match="path must not exist"):
         index.save(tmp_path / "saved")
@@ -312,7 +312,7 @@ def test_pickles_are_never_read(saved):
 
 
 def test_rows_on_disk_are_not_loaded(tmp_path, monkeypatch):
-    """A search takes memory for codes and survivors, not for the training rows."""
+    """A search takes memory for codes and candidates, not for the training rows."""
     monkeypatch.setattr(trial, "SMALL_ELEMENTS", 0)
     train = rows(np.float64, 20_000, 0, width=200)
     Index(train, screen="projected").save(tmp_path / "saved")

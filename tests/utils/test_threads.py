@@ -375,7 +375,7 @@ def test_the_limit_reaches_searches_votes_and_estimators(free, eager_threads, mo
     ):
         monkeypatch.setattr(f"fastknn.{module}.for_each", for_each)
     train = points(np.float32, 400, 20)
-    index = fastknn.Index(train, screen="rounded")
+    index = fastknn.Index(train, screen="quantized")
     index.search(train, 3)
     fastknn.pairwise_distances(train, train)
     fastknn.knn(train, train, 3)

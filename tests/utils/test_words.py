@@ -19,7 +19,7 @@ from fastknn.evaluation.vectors import write_ivecs
 
 # --- Files that cannot be written: the error names what was asked for ---------------------------
 
-TRUTH = GroundTruth(np.zeros((2, 1), np.int64), np.zeros((2, 1)), np.zeros(2, bool), "l2")
+TRUTH = GroundTruth(np.zeros((2, 1)), np.zeros((2, 1), np.int64), np.zeros(2, bool), "l2")
 WRITERS = {
     "index": ("saved", Index(np.eye(4)).save),
     "npy": ("truth.npy", TRUTH.save),
@@ -118,7 +118,7 @@ def test_a_choice_of_screens_is_shown_where_progress_is(build, chosen, capsys):
     build(chosen, True)
     err = capsys.readouterr().err
     assert "choosing a screen: trying direct ..." in err
-    assert "choosing a screen: trying rounded ..." in err
+    assert "choosing a screen: trying quantized ..." in err
     assert "building the screen: " in err
     assert "choosing" not in err.split("\r")[-1]  # it does not stay
     for nothing in (None, False):
@@ -147,7 +147,7 @@ def test_progress_is_checked_before_anything_is_built(build, chosen, monkeypatch
         "fastknn.search.index.Searcher", lambda *_: searcher
     )  # which is built already
     monkeypatch.setattr("fastknn.search.index.Searcher.search", None, raising=False)
-    monkeypatch.setattr("fastknn.screens.Cascade.code_rows", None)
+    monkeypatch.setattr("fastknn.screens.cascade.Cascade.encode_rows", None)
     with pytest.raises(TypeError, match="progress must be a bool or have an update"):
         build(chosen, 7)
 
@@ -187,9 +187,9 @@ def test_an_index_is_a_line_and_its_details_are_several(chosen, metric):
 
 
 def test_named_tuples_of_arrays_are_a_line(chosen):
-    truth = ground_truth(chosen, chosen[:7], 3)
+    truth = ground_truth(chosen[:7], chosen, 3)
     assert repr(truth) == (
-        "GroundTruth(indices=int64 (7, 3), distances=float64 (7, 3), tied=bool (7,), metric='l2')"
+        "GroundTruth(distances=float64 (7, 3), indices=int64 (7, 3), tied=bool (7,), metric='l2')"
     )
     keys = Index(chosen, "cosine").search_keys(chosen[:7], 3)
     assert repr(keys) == "Keys(keys=float64 (7, 3), low=uint64 (7, 3), rows=int64 (7, 3))"
@@ -294,14 +294,14 @@ MISTAKES = {
     "knn: metric": (lambda: knn(ROWS, ROWS, 3, "l3"), "metric must be one of"),
     "knn_graph": (lambda: knn_graph(ROWS, 30), "k must be at most 29"),
     "knn_graph: self": (lambda: knn_graph(ROWS, 31, include_self=True), "k must be at most"),
-    "ground_truth: width": (lambda: ground_truth(ROWS, NARROW, 3), "queries must be as wide"),
+    "ground_truth: width": (lambda: ground_truth(NARROW, ROWS, 3), "queries must be as wide"),
     "ground_truth: k": (lambda: ground_truth(ROWS, ROWS), "k must be at most the number"),
-    "ground_truth: NaN": (lambda: ground_truth(ROWS, ROWS * np.nan, 3), "queries must be finite"),
+    "ground_truth: NaN": (lambda: ground_truth(ROWS * np.nan, ROWS, 3), "queries must be finite"),
     "pairwise": (lambda: pairwise_distances(NARROW, ROWS), "queries must be as wide as train"),
     "probe: width": (lambda: probe(ROWS, CLASS, NARROW, CLASS), "test_features must be as wide"),
     "probe: labels": (lambda: probe(ROWS, CLASS, ROWS, CLASS[1:]), "test_labels must have a label"),
     "probe: ks": (lambda: probe(ROWS, CLASS, ROWS, CLASS, [0]), "ks must be at least 1"),
-    "Index: k": (lambda: Index(ROWS, k=0), "k must be at least 1"),
+    "Index: expected_k": (lambda: Index(ROWS, expected_k=0), "expected_k must be at least 1"),
     "Index: n_jobs": (lambda: Index(ROWS, n_jobs=0), "n_jobs must not be 0"),
     "cross_validate_k: ks": (
         lambda: cross_validate_k(ROWS, CLASS, [1, 25]),

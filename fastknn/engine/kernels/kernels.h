@@ -42,7 +42,7 @@ enum {
     DEPTH_LIMIT_FLOATS = 256,  /* elements in one float sum */
     MAX_TILE_QUERIES = 16,
     REFINED_TOGETHER = 4, /* rows whose refines go in step; see level.h */
-    MAX_PANEL_ROWS = 64, /* survivors of a panel are the bits of one uint64_t */
+    MAX_PANEL_ROWS = 64, /* candidates of a panel are the bits of one uint64_t */
     QUERY_ZERO = 127,    /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
     HALF_BITS = 28,      /* bits of the lower half of a whole number */
     WHOLE_BLOCK = 64,    /* elements in one int64 sum of products of halves */
@@ -77,25 +77,25 @@ typedef struct {
 typedef void (*Refine)(size_t width, const double *query, int count, const void *const *rows,
                        double *distances);
 
-/* survivors[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
+/* candidates[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
  * overflowed to infinity says nothing about the row, so it survives too. Returns which queries
- * have survivors: bit i for query i. */
+ * have candidates: bit i for query i. */
 typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void *bias,
-                       const void *thresholds, uint64_t *survivors);
+                       const void *thresholds, uint64_t *candidates);
 
 /* Which of n scores, MAX_PANEL_ROWS at most, are among the k smallest: bit i for scores[i]. More
  * than k where some are equal. */
 typedef uint64_t (*Nearest)(int n, const float *scores, int k);
 
-/* rounded[i] = factor * (float)(values[i] - centre[i]), with factor a power of two or its negative;
+/* rounded[i] = factor * (float)(values[i] - center[i]), with factor a power of two or its negative;
  * returns the sum of squares of the rounded differences, in float64 and in any order. */
-typedef double (*Centre)(size_t count, const void *values, const double *centre, float factor,
+typedef double (*Center)(size_t count, const void *values, const double *center, float factor,
                          float *rounded);
 
-/* One tile of an L2 screen: the same survivors, of L2 codes, whose scores need not be kept
+/* One tile of an L2 screen: the same candidates, of L2 codes, whose scores need not be kept
  * (derivation: screens.py). Queries come as the negated values of their codes and rows as bytes, so
  * that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
- *     survivors[i] gets bit j when
+ *     candidates[i] gets bit j when
  *         scale_j (2 scale_i (-D) - 2 reach_i ratio) + energy_j <= limit_i
  * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. */
 typedef struct {
@@ -112,7 +112,7 @@ typedef struct {
 } QueryTerms;
 
 typedef uint64_t (*CodeTile)(int queries, size_t groups, const void *packed, const void *panel,
-                             const RowTerms *row, const QueryTerms *query, uint64_t *survivors);
+                             const RowTerms *row, const QueryTerms *query, uint64_t *candidates);
 
 /* sum |a - b| or sum (a - b)**2 over bytes, signed or not: one row against one row. */
 typedef uint64_t (*ByteDistance)(size_t width, const void *a, const void *b);
@@ -143,7 +143,7 @@ typedef struct {
     Refine refine[4][2];   /* by element type, metric */
     Select select[3];      /* by type of score */
     Nearest nearest;
-    Centre centre[3];      /* by element type; none for bytes */
+    Center center[3];      /* by element type; none for bytes */
     CodeTile code_tile;
     ByteDistance bytes[2][2]; /* unsigned and signed; by metric */
     Accumulate accumulate[3];

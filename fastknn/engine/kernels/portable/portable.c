@@ -1,5 +1,5 @@
 /* Portable C for any processor: a vector is one scalar, and the compiler may see that eight
- * neighbouring ones make a real vector. */
+ * neighboring ones make a real vector. */
 #include "../templates/common.h"
 
 #define LEVEL portable
@@ -51,7 +51,7 @@
 #define LOAD(p) (*(p))
 #define SPREAD(x) (x)
 #define ADD(a, b) ((a) + (b))
-#define SURVIVES(score, threshold) ((score) <= (threshold))
+#define IS_CANDIDATE(score, threshold) ((score) <= (threshold))
 #include "../templates/select.h"
 
 #define FLOAT float
@@ -68,7 +68,7 @@
 #define FLOAT_MUL(a, b) ((a) * (b))
 #define FLOAT_ADD_PRODUCT(sum, a, b) ((sum) + (a) * (b))
 #define FLOAT_ABS(a) fabsf(a)
-#define FLOAT_SURVIVES(score, threshold) ((score) <= (threshold) || (score) == HUGE_VALF)
+#define FLOAT_IS_CANDIDATE(score, threshold) ((score) <= (threshold) || (score) == HUGE_VALF)
 #include "../templates/floats.h"
 
 #define FLOAT double
@@ -85,7 +85,7 @@
 #define FLOAT_MUL(a, b) ((a) * (b))
 #define FLOAT_ADD_PRODUCT(sum, a, b) ((sum) + (a) * (b))
 #define FLOAT_ABS(a) fabs(a)
-#define FLOAT_SURVIVES(score, threshold) ((score) <= (threshold) || (score) == HUGE_VAL)
+#define FLOAT_IS_CANDIDATE(score, threshold) ((score) <= (threshold) || (score) == HUGE_VAL)
 #include "../templates/floats.h"
 
 #include "../templates/level.h"

@@ -15,7 +15,7 @@
 
 static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const void *packed,
                                         const void *panel, const RowTerms *row,
-                                        const QueryTerms *query, uint64_t *survivors)
+                                        const QueryTerms *query, uint64_t *candidates)
 {
     VECTOR sum[TILE_QUERIES][TILE_VECTORS];
     uint64_t any = 0;
@@ -39,7 +39,7 @@ static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const 
                                          LOAD_FLOATS(row->energy + j * TILE_LANES));
             bits |= (uint64_t)AT_MOST(bound, limit) << j * TILE_LANES;
         }
-        survivors[i] = bits;
+        candidates[i] = bits;
         any |= (uint64_t)(bits != 0) << i;
     }
     return any;
@@ -48,11 +48,11 @@ static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const 
 #define CODE_CASE(n)                                                                        \
     case n:                                                                                 \
         if (n <= TILE_QUERIES)                                                              \
-            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row, query, survivors); \
+            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row, query, candidates); \
         break;
 
 static uint64_t code_tile(int queries, size_t groups, const void *packed, const void *panel,
-                          const RowTerms *row, const QueryTerms *query, uint64_t *survivors)
+                          const RowTerms *row, const QueryTerms *query, uint64_t *candidates)
 {
     switch (queries) {
         EACH_COUNT(CODE_CASE)

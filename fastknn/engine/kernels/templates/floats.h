@@ -8,10 +8,10 @@
  *     FLOAT_LOAD(p), FLOAT_STORE(p, v), FLOAT_SPREAD(x)
  *     FLOAT_ADD, FLOAT_SUB, FLOAT_MUL (a, b), FLOAT_ABS(a)
  *     FLOAT_ADD_PRODUCT(sum, a, b)  sum + a * b, rounded once or twice
- *     FLOAT_SURVIVES(score, threshold)     as SURVIVES in select.h
+ *     FLOAT_IS_CANDIDATE(score, threshold)     as IS_CANDIDATE in select.h
  *
  * Direct differences: no norms are expanded, so nothing cancels and d(x, x) = 0. Three
- * operations an element (subtract; absolute value or square; add); no FMA, which would make
+ * operations per element (subtract; absolute value or square; add); no FMA, which would make
  * the sums depend on the level. The dot serves projections, whose rounding is counted: it may.
  */
 
@@ -40,7 +40,7 @@ static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 #define LOAD(p) FLOAT_LOAD(p)
 #define SPREAD(x) FLOAT_SPREAD(x)
 #define ADD(a, b) FLOAT_ADD(a, b)
-#define SURVIVES(score, threshold) FLOAT_SURVIVES(score, threshold)
+#define IS_CANDIDATE(score, threshold) FLOAT_IS_CANDIDATE(score, threshold)
 #include "select.h"
 
 #undef FLOAT
@@ -57,4 +57,4 @@ static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 #undef FLOAT_MUL
 #undef FLOAT_ABS
 #undef FLOAT_ADD_PRODUCT
-#undef FLOAT_SURVIVES
+#undef FLOAT_IS_CANDIDATE

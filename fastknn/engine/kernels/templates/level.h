@@ -24,7 +24,7 @@ static ALWAYS_INLINE Eight magnitude(Eight x)
 }
 
 /* Eight independent sums: the order is part of the contract (kernels.h). Limit: one add of eight
- * lanes behind the other, about 2 elements a cycle, so several rows go in step: with AVX-512 then
+ * lanes behind the other, about 2 elements per cycle, so several rows go in step: with AVX-512 then
  * two loads for eight elements. */
 #define REFINE(NAME, ROW, TERM)                                                            \
     static ALWAYS_INLINE void JOIN(NAME, some)(const int count, size_t width,              \
@@ -72,9 +72,9 @@ REFINE(l2_refine_f64, double, difference *difference)
 REFINE(l1_refine_s8, int8_t, magnitude(difference))
 REFINE(l2_refine_s8, int8_t, difference *difference)
 
-/* Limit: what it reads; 16 elements a nanosecond out of the L1 cache with AVX-512. */
-#define CENTRE(NAME, TYPE)                                                                    \
-    static double NAME(size_t count, const void *given, const double *centre, float factor,   \
+/* Limit: what it reads; 16 elements per nanosecond out of the L1 cache with AVX-512. */
+#define CENTER(NAME, TYPE)                                                                    \
+    static double NAME(size_t count, const void *given, const double *center, float factor,   \
                        float *rounded)                                                        \
     {                                                                                         \
         typedef float Floats __attribute__((vector_size(8 * sizeof(float))));                 \
@@ -84,14 +84,14 @@ REFINE(l2_refine_s8, int8_t, difference *difference)
         size_t i = 0;                                                                         \
         for (; i + 8 <= count; i += 8) {                                                      \
             Floats eight = __builtin_convertvector(                                           \
-                JOIN(eight, TYPE)(values + i) - eight_double(centre + i), Floats);            \
+                JOIN(eight, TYPE)(values + i) - eight_double(center + i), Floats);            \
             const Eight wide = __builtin_convertvector(eight, Eight);                         \
             sum += wide * wide;                                                               \
             eight *= factor;                                                                  \
             memcpy(rounded + i, &eight, sizeof eight);                                        \
         }                                                                                     \
         for (; i < count; i++) {                                                              \
-            const float one = (float)((double)values[i] - centre[i]);                         \
+            const float one = (float)((double)values[i] - center[i]);                         \
             squares += (double)one * one;                                                     \
             rounded[i] = factor * one;                                                        \
         }                                                                                     \
@@ -100,8 +100,8 @@ REFINE(l2_refine_s8, int8_t, difference *difference)
         return squares;                                                                       \
     }
 
-CENTRE(centre_f32, float)
-CENTRE(centre_f64, double)
+CENTER(center_f32, float)
+CENTER(center_f64, double)
 
 /* Ranks by counting: n * n comparisons without a branch, which for a panel beats any sort. */
 static uint64_t nearest(int n, const float *scores, int k)
@@ -215,7 +215,7 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
      {l1_refine_s8, l2_refine_s8}},
     {select_i32, select_f32, select_f64},
     nearest,
-    {NULL, centre_f32, centre_f64},
+    {NULL, center_f32, center_f64},
     code_tile,
     {{l1_bytes_u8, l2_bytes_u8}, {l1_bytes_s8, l2_bytes_s8}},
     {accumulate_i32, accumulate_f32, accumulate_f64},

@@ -6,14 +6,14 @@
  *     SELECT_LANES     scores in one vector; divides the rows of every panel of the level
  *     SCORE, VECTOR    the scalar and what the words below work on
  *     LOAD(p), SPREAD(x), ADD(a, b)
- *     SURVIVES(score, threshold)   SELECT_LANES bits: score <= threshold, or score infinite
+ *     IS_CANDIDATE(score, threshold)   SELECT_LANES bits: score <= threshold, or score infinite
  *
  * Limit: one load, one add and one compare for SELECT_LANES scores, next to width / group
  * steps of the tile before it.
  */
 
 static uint64_t SELECT(int queries, int rows, const void *scores, const void *bias,
-                       const void *thresholds, uint64_t *survivors)
+                       const void *thresholds, uint64_t *candidates)
 {
     uint64_t any = 0;
     const SCORE *score = scores;
@@ -22,9 +22,9 @@ static uint64_t SELECT(int queries, int rows, const void *scores, const void *bi
         uint64_t bits = 0;
         for (int j = 0; j < rows; j += SELECT_LANES) {
             const VECTOR sum = ADD(LOAD(score + j), LOAD((const SCORE *)bias + j));
-            bits |= (uint64_t)SURVIVES(sum, threshold) << j;
+            bits |= (uint64_t)IS_CANDIDATE(sum, threshold) << j;
         }
-        survivors[i] = bits;
+        candidates[i] = bits;
         any |= (uint64_t)(bits != 0) << i;
         score += rows;
     }
@@ -38,4 +38,4 @@ static uint64_t SELECT(int queries, int rows, const void *scores, const void *bi
 #undef LOAD
 #undef SPREAD
 #undef ADD
-#undef SURVIVES
+#undef IS_CANDIDATE

@@ -71,7 +71,7 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
 #define LOAD(p) _mm256_load_si256((const __m256i *)(p))
 #define SPREAD(x) _mm256_set1_epi32(x)
 #define ADD(a, b) _mm256_add_epi32(a, b)
-#define SURVIVES(score, threshold) \
+#define IS_CANDIDATE(score, threshold) \
     (0xffu & ~_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(score, threshold))))
 #include "../templates/select.h"
 
@@ -89,7 +89,7 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
 #define FLOAT_MUL(a, b) _mm256_mul_ps(a, b)
 #define FLOAT_ADD_PRODUCT(sum, a, b) _mm256_fmadd_ps(a, b, sum)
 #define FLOAT_ABS(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
-#define FLOAT_SURVIVES(score, threshold)                                         \
+#define FLOAT_IS_CANDIDATE(score, threshold)                                         \
     _mm256_movemask_ps(                                                          \
         _mm256_or_ps(_mm256_cmp_ps(score, threshold, _CMP_LE_OQ),                \
                      _mm256_cmp_ps(score, _mm256_set1_ps(HUGE_VALF), _CMP_EQ_OQ)))
@@ -109,7 +109,7 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
 #define FLOAT_MUL(a, b) _mm256_mul_pd(a, b)
 #define FLOAT_ADD_PRODUCT(sum, a, b) _mm256_fmadd_pd(a, b, sum)
 #define FLOAT_ABS(a) _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
-#define FLOAT_SURVIVES(score, threshold)                                         \
+#define FLOAT_IS_CANDIDATE(score, threshold)                                         \
     _mm256_movemask_pd(                                                          \
         _mm256_or_pd(_mm256_cmp_pd(score, threshold, _CMP_LE_OQ),                \
                      _mm256_cmp_pd(score, _mm256_set1_pd(HUGE_VAL), _CMP_EQ_OQ)))

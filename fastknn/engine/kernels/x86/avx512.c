@@ -63,7 +63,7 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define LOAD(p) _mm512_load_si512(p)
 #define SPREAD(x) _mm512_set1_epi32(x)
 #define ADD(a, b) _mm512_add_epi32(a, b)
-#define SURVIVES(score, threshold) _mm512_cmple_epi32_mask(score, threshold)
+#define IS_CANDIDATE(score, threshold) _mm512_cmple_epi32_mask(score, threshold)
 #include "../templates/select.h"
 
 #define FLOAT float
@@ -80,7 +80,7 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define FLOAT_MUL(a, b) _mm512_mul_ps(a, b)
 #define FLOAT_ADD_PRODUCT(sum, a, b) _mm512_fmadd_ps(a, b, sum)
 #define FLOAT_ABS(a) _mm512_abs_ps(a)
-#define FLOAT_SURVIVES(score, threshold)                     \
+#define FLOAT_IS_CANDIDATE(score, threshold)                     \
     (_mm512_cmp_ps_mask(score, threshold, _CMP_LE_OQ)        \
      | _mm512_cmp_ps_mask(score, _mm512_set1_ps(HUGE_VALF), _CMP_EQ_OQ))
 #include "../templates/floats.h"
@@ -99,7 +99,7 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define FLOAT_MUL(a, b) _mm512_mul_pd(a, b)
 #define FLOAT_ADD_PRODUCT(sum, a, b) _mm512_fmadd_pd(a, b, sum)
 #define FLOAT_ABS(a) _mm512_abs_pd(a)
-#define FLOAT_SURVIVES(score, threshold)                     \
+#define FLOAT_IS_CANDIDATE(score, threshold)                     \
     (_mm512_cmp_pd_mask(score, threshold, _CMP_LE_OQ)        \
      | _mm512_cmp_pd_mask(score, _mm512_set1_pd(HUGE_VAL), _CMP_EQ_OQ))
 #include "../templates/floats.h"
