@@ -16,7 +16,7 @@ import pytest
 import fastknn
 from fastknn.estimators import drop_in
 from fastknn.screens import proposals
-from fastknn.search import calls, trial
+from fastknn.search import adaptive, calls, trial
 from fastknn.search.index import Index
 from fastknn.search.searcher import Searcher
 
@@ -28,9 +28,9 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
 
     Of several screens that the name allows, the quickest is taken, but never the direct one.
     """
-    for module in (calls, drop_in):
+    for module in (calls, adaptive):
         patch.setattr(module, "screen_for", lambda *sizes: screen)
-    patch.setattr(drop_in, "SCREENS", ("none", screen))
+    patch.setattr(adaptive, "SCREENS", ("none", screen))
     patch.setattr(drop_in, "TREE_WIDTH", 0)
     patch.setattr(trial, "SMALL_ELEMENTS", 0)
     # Stages of projections for a few features.

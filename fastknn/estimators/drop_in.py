@@ -23,10 +23,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastknn._utils.changes import RowsSample
 from fastknn._utils.checks import as_readable, hint_of_shape
 from fastknn._utils.naming import own_names
-from fastknn._utils.threads import thread_count
-from fastknn.metrics.keys import as_distances, check_found
-from fastknn.search.calls import screen_for, without_self
-from fastknn.search.index import Index
+from fastknn.search.adaptive import AdaptiveIndex
+from fastknn.search.calls import without_self
 from fastknn.voting.votes import distance_weights, vote, vote_proba
 
 __all__ = [
@@ -55,8 +53,6 @@ FAST_METRICS = {
 # Up to this width "auto" leaves the search to scikit-learn's tree, which then is quicker than any
 # scan: at 100,000 rows 2 us per query against 38 in two dimensions, 50 against 16 in six.
 TREE_WIDTH = 5
-# The screens that an estimator's index has, one after another.
-SCREENS = ("none", "direct", "auto")
 # What decides, in scikit-learn, on the method of the search and on its tree.
 METHOD_PARAMETERS = ("n_neighbors", "algorithm", "leaf_size", "metric", "p", "metric_params")
 TREES = (_theirs.KDTree, _theirs.BallTree)
@@ -66,33 +62,6 @@ FITTED = (*TREES, _base.NeighborsBase)
 
 # scikit-learn's own class, whatever `patch_sklearn` puts in its place later.
 _NearestNeighbors = _theirs.NearestNeighbors
-
-
-class AdaptiveIndex:
-    """An index that begins with no screen, and gets one once so many queries came that it pays.
-
-    A screen is built when what it would have saved so far exceeds its own cost, so that no
-    sequence of searches takes much more than twice what was best for it. Rows and queries are
-    scikit-learn's, which has looked for NaN already.
-    """
-
-    def __init__(self, train: np.ndarray, metric: str, n_jobs: int | None) -> None:
-        self.index = Index(train, metric, screen="none", n_jobs=n_jobs, check_finite=False)
-        self.queries_seen = 0
-
-    def search(self, X: np.ndarray, k: int, n_jobs: int | None) -> tuple[np.ndarray, np.ndarray]:
-        index = self.index
-        self.queries_seen += len(X)
-        threads = thread_count(n_jobs)
-        screen = screen_for(self.queries_seen, index.train, index.metric, threads)
-        if SCREENS.index(screen) > SCREENS.index(index.screen):
-            index = self.index = index.with_screen(screen, expected_k=k, n_jobs=threads)
-        found = index.search_keys(X, k, n_jobs=threads, check_finite=False, name="X")
-        check_found(found, "X")
-        return as_distances(found, index.metric), found.rows
-
-    def append(self, X: np.ndarray) -> None:
-        self.index.append(X)
 
 
 class Derived:

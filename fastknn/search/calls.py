@@ -24,9 +24,9 @@ def knn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the exact k nearest training rows of each query, in one call.
 
-    The same as ``Index(train, metric, expected_k=k).search(queries, k)``, which see; for fewer
-    queries than pay for choosing and building a screen, with the direct screen, and for fewer than 6 with
-    none. Choosing pays from about 9,000 for 50,000 rows of 3,072 bytes, and 1,100 for 200,000
+    The same as ``Index(train, metric, expected_k=k).search(queries, k)``. For fewer queries than
+    pay for the choice of a screen it uses the direct screen, and for fewer than 6 none. Choosing
+    pays from about 9,000 queries for 50,000 rows of 3,072 bytes, and from 1,100 queries for 200,000
     rows of 128 floats under L2, on two threads.
 
     Parameters

@@ -126,7 +126,7 @@ def test_whatever_the_screen_that_an_estimator_came_to(dtype, screen, monkeypatc
     train, labels, queries = data(30, dtype)
     model = KNeighborsClassifier(3).fit(train, labels)
     hashed = joblib.hash(model)
-    monkeypatch.setattr("fastknn.estimators.drop_in.screen_for", lambda *args: screen)
+    monkeypatch.setattr("fastknn.search.adaptive.screen_for", lambda *args: screen)
     expected = model.predict_proba(queries)
     assert model._index.index.screen == screen
     assert joblib.hash(model) == hashed

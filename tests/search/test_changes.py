@@ -78,7 +78,7 @@ def test_nan_is_no_change():
 @pytest.mark.parametrize("screen", ["none", "direct", "auto"])
 @pytest.mark.parametrize("metric", ["manhattan", "euclidean", "cosine"])
 def test_estimators_answer_for_the_rows_as_they_are(dtype, screen, metric, monkeypatch):
-    monkeypatch.setattr("fastknn.estimators.drop_in.screen_for", lambda *args: screen)
+    monkeypatch.setattr("fastknn.search.adaptive.screen_for", lambda *args: screen)
     random = np.random.default_rng(1)
     train = random.integers(1, 100, (300, 8)).astype(dtype)
     queries = random.integers(1, 100, (20, 8)).astype(dtype)
