@@ -1,12 +1,12 @@
-"""Rows that are made from others a block at a time, and where the memory of an array lies."""
+"""Rows a block at a time, rows that are made from others, and where the memory of an array is."""
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["BLOCK_ELEMENTS", "InBlocks", "Rows", "is_on_disk"]
+__all__ = ["BLOCK_ELEMENTS", "InBlocks", "Rows", "is_on_disk", "row_slices"]
 
 # Elements made at a time: what passes from step to step stays in the cache.
 BLOCK_ELEMENTS = 1 << 17
@@ -54,6 +54,19 @@ class InBlocks:
 
 
 Rows = np.ndarray | InBlocks
+
+
+def row_slices(n_rows: int, step: int) -> Iterator[slice]:
+    """Slices of at most `step` rows, one after another, that make up `n_rows`.
+
+    Examples
+    --------
+    >>> from fastknn._utils.rows import row_slices
+    >>> list(row_slices(5, 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
 
 
 def is_on_disk(array: np.ndarray) -> bool:
