@@ -1,33 +1,19 @@
-"""Checks of the arguments of votes and of top-K, and blocks of rows for both."""
+"""Checks of arguments that the votes and `topk` have in common. Errors name the argument."""
 
-from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fastknn._utils.checks import as_ndarray
-
-# Array elements that one kernel call reads or writes, about: a few milliseconds of work, and
-# the copy of a chunk that must be converted takes 8 MB. A single chunk needs no second thread.
-CHUNK_ELEMENTS = 1_000_000
+from fastknn._utils.checks import as_count, as_ndarray
 
 
-def _chunks(n_rows: int, row_size: int) -> Iterator[slice]:
-    """Runs of rows with about CHUNK_ELEMENTS elements each, and one row at least."""
-    step = max(1, CHUNK_ELEMENTS // row_size)
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
+def as_matrix_of(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[Any]:
+    """``array`` as a non-empty two-dimensional ndarray of one of the dtype ``kinds``.
 
-
-def _plain(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """``array`` as the kernels take it: native, C-contiguous and aligned; a copy only if needed."""
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-
-
-def _matrix(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[Any]:
-    """``array`` as a non-empty two-dimensional ndarray of one of the dtype ``kinds``."""
+    Other than `fastknn._utils.checks.as_matrix` it does not convert the array: votes and `topk`
+    convert it a chunk of rows at a time. Values are not looked at, for infinity may be allowed.
+    """
     array = as_ndarray(array, name, "a two-dimensional array")
     if array.ndim != 2:
         raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
@@ -38,10 +24,9 @@ def _matrix(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[An
     return array
 
 
-def _integer(value: object, name: str, low: int, high: int, meaning: str) -> int:
-    """``value`` as an int between ``low`` and ``high``, the latter called ``meaning``."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, {meaning}, got {value}")
-    return int(value)
+def as_count_up_to(value: int, name: str, highest: int, meaning: str) -> int:
+    """``value`` as an int from 1 to ``highest``, which the error calls ``meaning``."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if is_integer and not 1 <= value <= highest:
+        raise ValueError(f"{name} must be between 1 and {highest}, {meaning}, got {value}")
+    return as_count(value, name)

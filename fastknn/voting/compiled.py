@@ -2,7 +2,7 @@
 
 Importing this module does not import Numba. The kernel is compiled, or read from Numba's cache on
 disk, the first time that it is called; a process that has few votes to count leaves them to NumPy
-and never loads Numba (`_worth_loading`). Where no folder can be written to for that cache, the
+and never loads Numba (`worth_loading`). Where no folder can be written to for that cache, the
 kernel is compiled anew in each process.
 """
 
@@ -13,23 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# What the two ways to count cost, in seconds on one thread, measured with NumPy 2.4 and Numba 0.68
-# on one core of about 3 GHz: to load Numba and its kernel from the cache on disk; and what NumPy
-# takes more than the kernel: for each chunk and number of neighbors, for each neighbor that votes
-# (where labels are sorted, and where they are not), and for each class of each query.
+# What it takes to load Numba and its kernel from the cache on disk, in seconds: measured with Numba
+# 0.68 on one core of about 3 GHz. `counting.numpy_seconds` is what it is compared with.
 LOAD_SECONDS = 0.3
 
-
-_compiled_kernels: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
-
-
+# The state of this process, behind one lock: kernels that are compiled, and the seconds that NumPy
+# has taken more than a kernel would have.
 _compiling = threading.Lock()
-
-
+_compiled_kernels: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
 _numpy_spent = 0.0
 
 
-def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
+def compile_once(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
     """``function`` compiled by Numba for ``signature``, at most once per process.
 
     Not a decorator, because Numba compiles at decoration where signatures are given: importing
@@ -43,22 +38,23 @@ def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any
             try:
                 kernel = njit([signature], nogil=True, cache=True)(function)
             except Exception:
-                # No folder for the cache can be written to, the disk is full, a cache file is
-                # broken: no reason to fail. An error of the kernel itself comes up again here.
+                # No folder for the cache can be written to, the disk is full, or a cache file is
+                # broken: votes can be counted without a cache. An error of the kernel itself is
+                # raised again here.
                 kernel = njit([signature], nogil=True)(function)
             _compiled_kernels[key] = kernel
         return _compiled_kernels[key]
 
 
-def _worth_loading(seconds: float) -> bool:
+def worth_loading(seconds: float) -> bool:
     """Whether the kernel should count votes for which NumPy takes so many seconds more.
 
-    Nobody knows what votes a process is still to count. So Numba is loaded when NumPy would have
-    cost as much in all as loading does: never more than twice what would have been best.
+    How many votes a process will count is not known. So Numba is loaded once NumPy would have cost
+    as much in all as loading does: in all, never more than twice what would have been best.
     """
     global _numpy_spent
     with _compiling:
-        if _compiled_kernels:  # then it is there
+        if _compiled_kernels:  # Numba is loaded already
             return True
         if _numpy_spent + seconds > LOAD_SECONDS:
             return True
@@ -67,14 +63,14 @@ def _worth_loading(seconds: float) -> bool:
 
 
 # "True" marks what is only read, so that read-only arrays are accepted.
-_VOTE_SIGNATURE = (
+VOTE_SIGNATURE = (
     "void(Array(int64, 2, 'C', True), Array(float64, 2, 'C', True), "
     "Array(int64, 1, 'C', True), Array(int64, 1, 'C', True), int64, "
     "float64[::1], int64[:, ::1], float64[:, :, ::1])"
 )
 
 
-def _vote_rows(
+def vote_rows(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     ks: NDArray[np.int64],
@@ -84,12 +80,12 @@ def _vote_rows(
     codes: NDArray[np.int64],
     shares: NDArray[np.float64],
 ) -> None:
-    """Count a chunk of rows, whose first one is row ``first`` of the results.
+    """Count the votes of a chunk of rows, the first of which is row ``first`` of the results.
 
     After the ks[t] nearest neighbors (ks ascends) the winner goes to ``codes[slots[t]]`` and
     the votes of all classes to ``shares[slots[t]]``, or not where the array is empty. A single
-    row of ``weights`` serves all rows. ``votes``, one zero per class, is scratch and is left as
-    it was found.
+    row of ``weights`` serves all rows. ``votes``, one zero per class, is scratch memory, and
+    is zero again afterwards.
     """
     n_rows, k = labels.shape
     n_ks = len(ks)

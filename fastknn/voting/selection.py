@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastknn._utils.threads import for_each, thread_count
-from fastknn.voting.arguments import _chunks, _integer, _matrix, _plain
+from fastknn.voting.arguments import as_count_up_to, as_matrix_of
+from fastknn.voting.chunks import as_kernel_array, chunk_slices
 
 __all__ = ["topk"]
 
@@ -62,10 +63,10 @@ def topk(
     array([[1, 3],
            [3, 2]])
     """
-    distances = _matrix(distances, "distances", "fiu", "float16, float32, float64 or integers")
+    distances = as_matrix_of(distances, "distances", "fiu", "float16, float32, float64 or integers")
     dtype = _topk_dtype(distances)
     n_rows, n_columns = distances.shape
-    k = _integer(k, "k", 1, n_columns, "the number of columns of distances")
+    k = as_count_up_to(k, "k", n_columns, "the number of columns of distances")
     n_threads = thread_count(n_jobs)
     from fastknn.engine import _core  # not where only votes are counted
 
@@ -73,12 +74,12 @@ def topk(
     indices = np.empty((n_rows, k), dtype=np.int64)
 
     def pick(rows: slice) -> None:
-        block = _plain(distances[rows], dtype)
+        block = as_kernel_array(distances[rows], dtype)
         bad = _core.topk(block, values[rows], indices[rows])
         if bad >= 0:
             raise ValueError(f"distances must not hold NaN, got NaN in row {rows.start + bad}")
 
-    for_each(pick, _chunks(n_rows, n_columns), n_threads)
+    for_each(pick, chunk_slices(n_rows, n_columns), n_threads)
     return values, indices
 
 

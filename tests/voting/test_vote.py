@@ -1,4 +1,4 @@
-"""fastknn.vote against its slow twins, scikit-learn, threads, forks and bad input."""
+"""Votes and top-K against the reference implementation and scikit-learn; threads, forks."""
 
 import doctest
 import multiprocessing
@@ -21,8 +21,10 @@ from sklearn.neighbors._base import _get_weights
 import fastknn
 from fastknn import reference
 from fastknn.reference import reference_topk, reference_vote, reference_vote_proba
-from fastknn.voting import arguments, compiled, selection
+from fastknn.voting import ballots, chunks, compiled, selection
 from fastknn.voting import votes as voting
+from fastknn.voting.ballots import Ballots
+from fastknn.voting.counting import numpy_seconds
 from fastknn.voting.selection import topk
 from fastknn.voting.votes import distance_weights, vote, vote_proba
 
@@ -42,7 +44,7 @@ def counted_by(request):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Many chunks in little work, so that threads have something to share."""
-    monkeypatch.setattr(arguments, "CHUNK_ELEMENTS", 60)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 60)
 
 
 def make_votes(m, k, n_classes, seed=0):
@@ -85,7 +87,7 @@ def test_vote_around_chunk_boundaries(monkeypatch, m, weighted):
     labels, weights = make_votes(m, 5, 3, seed=m)
     weights = weights if weighted else None
     for ks, row_size in [(None, 6), ([5, 1, 3], 8)]:
-        monkeypatch.setattr(arguments, "CHUNK_ELEMENTS", 10 * row_size)
+        monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 10 * row_size)
         assert_same_votes(labels, JOBS, weights=weights, ks=ks)
 
 
@@ -93,7 +95,7 @@ def test_vote_around_chunk_boundaries(monkeypatch, m, weighted):
 @pytest.mark.parametrize("n_classes", [1, 2, 3, 7, 8, 9, 130, 1000])
 @pytest.mark.parametrize("chunk", [1, 3000, 10**6])
 def test_vote_over_neighbors_and_classes(monkeypatch, k, n_classes, chunk):
-    monkeypatch.setattr(arguments, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", chunk)
     labels, weights = make_votes(13, k, n_classes, seed=k)
     for given_weights in (None, weights):
         assert_same_votes(labels, n_classes=n_classes, weights=given_weights)
@@ -150,7 +152,7 @@ def test_what_decides_about_loading_numba(monkeypatch):
         return function
 
     monkeypatch.setattr(compiled, "LOAD_SECONDS", 0.3)
-    monkeypatch.setattr(voting, "_compiled", compile_nothing)
+    monkeypatch.setattr(ballots, "compile_once", compile_nothing)
     monkeypatch.setattr(compiled, "_compiled_kernels", {})
     monkeypatch.setattr(compiled, "_numpy_spent", 0.0)
     labels, _ = make_votes(20, 5, 10_000)
@@ -163,14 +165,15 @@ def test_what_decides_about_loading_numba(monkeypatch):
     vote(labels, n_classes=10_000)
     assert loaded
     # Classes, numbers of neighbors and chunks are part of the costs, for shares and for codes.
-    few, many = (
-        voting._Ballots(labels, 10_000, None, None),
-        voting._Ballots(labels, 10**6, None, None),
-    )
-    assert many._numpy_seconds(1, True) > 10 * few._numpy_seconds(1, True)
-    assert many._numpy_seconds(1, False) == few._numpy_seconds(1, False)
-    every = voting._Ballots(labels, 10_000, None, [1, 2, 3, 4, 5])
-    assert every._numpy_seconds(1, True) > 4 * few._numpy_seconds(1, True)
+    few, many = Ballots(labels, 10_000, None, None), Ballots(labels, 10**6, None, None)
+    every = Ballots(labels, 10_000, None, [1, 2, 3, 4, 5])
+
+    def seconds(votes, shares):
+        return numpy_seconds(votes.n_rows, votes.n_classes, votes.ks, 1, shares)
+
+    assert seconds(many, True) > 10 * seconds(few, True)
+    assert seconds(many, False) == seconds(few, False)
+    assert seconds(every, True) > 4 * seconds(few, True)
 
 
 def test_many_ties(small_chunks):
@@ -253,7 +256,7 @@ def real_points(seed, m):
 @pytest.mark.parametrize("algorithm", ["brute", "kd_tree"])
 @pytest.mark.parametrize("weighting", ["uniform", "distance"])
 @pytest.mark.parametrize("n_classes", [3, 20])
-def test_scikit_learn_says_the_same(points, algorithm, weighting, n_classes):
+def test_same_answers_as_scikit_learn(points, algorithm, weighting, n_classes):
     train, queries = points(0, 400), points(1, 300)
     y = np.random.default_rng(2).integers(0, n_classes, len(train))
     for k in (1, 4, 7, 15):
@@ -346,7 +349,7 @@ def test_topk_on_anything(data):
     shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 12)))
     distances = data.draw(hnp.arrays(dtype, shape, elements=elements))
     k = data.draw(st.integers(1, shape[1]))
-    if dtype.startswith(">"):  # the twin returns what it is given
+    if dtype.startswith(">"):  # the reference implementation returns the type that it is given
         values, indices = reference_topk(distances.astype(dtype[1:]), k)
         assert_array_equal(topk(distances, k)[0], values)
         assert_array_equal(topk(distances, k)[1], indices)
@@ -591,7 +594,7 @@ def test_thread_counts_agree_to_the_bit(monkeypatch):
     distances = np.round(np.random.default_rng(5).random((300, 40)), 1)
     results = []
     for chunk in (1, 100, 10**6):
-        monkeypatch.setattr(arguments, "CHUNK_ELEMENTS", chunk)
+        monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", chunk)
         for n_jobs in JOBS:
             codes = vote(labels, weights=weights, n_jobs=n_jobs)
             shares = vote_proba(labels, weights=weights, ks=[9, 4], n_jobs=n_jobs)
@@ -661,7 +664,7 @@ assert voting.vote([[1, 0, 1]]).tolist() == [1]
 assert "numba" not in sys.modules, "a few votes need no compiler"
 voting.vote([[1, 0, 1]] * 50_000, ks=range(1, 4))
 assert voting.topk([[2.0, 1.0, 3.0]], 2)[1].tolist() == [[1, 0]]
-assert "numba" not in sys.modules, "nor these, nor does topk"
+assert "numba" not in sys.modules, "these need no compiler either, nor does topk"
 labels = np.zeros((300, 1000), int)
 voting.vote(labels, ks=range(1, 1001))  # 150 million votes
 assert "numba" in sys.modules
@@ -696,7 +699,7 @@ def copied_package(tmp_path):
     return tmp_path / "site"
 
 
-def test_kernels_are_cached_and_broken_caches_survived(copied_package, tmp_path):
+def test_kernels_are_cached_and_broken_caches_do_no_harm(copied_package, tmp_path):
     cache = tmp_path / "cache"
     assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [1, 0]
     assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [1, 1]
