@@ -1,20 +1,22 @@
-"""ONNX: the estimators made known to skl2onnx, which looks classes up and not their bases.
+"""ONNX: the estimators are registered with skl2onnx, which does not look at base classes.
 
 Each is converted as the scikit-learn estimator that it stands for, by skl2onnx's own parser, shape
-calculator and converter, with the same options. The estimators' modules see to it themselves once
-skl2onnx is imported, before them or after.
+calculator and converter, with the same options. The modules of the estimators register them once
+skl2onnx is imported, before these modules or after.
 """
 
 import logging
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 __all__ = ["register"]
 
 logger = logging.getLogger("fastknn")
 
-# The estimators, by module, and the name of scikit-learn's that each is converted as.
+# The estimators, by module, and the name of scikit-learn's estimator that each is converted as.
 NAMES = (
     "KNeighborsClassifier",
     "KNeighborsRegressor",
@@ -23,14 +25,14 @@ NAMES = (
     "NearestNeighbors",
 )
 ESTIMATORS = {
-    "_drop_in": dict(zip(NAMES, NAMES, strict=True)),
+    "drop_in": dict(zip(NAMES, NAMES, strict=True)),
     "neighbors": dict(zip(NAMES, NAMES, strict=True)),
-    "model_selection": {
+    "search_cv": {
         "KNeighborsClassifierCV": "KNeighborsClassifier",
         "KNeighborsRegressorCV": "KNeighborsRegressor",
     },
 }
-# skl2onnx's words for metrics under which fastknn searches.
+# skl2onnx's names for metrics under which fastknn searches.
 METRICS = {"l1": "manhattan", "cityblock": "manhattan", "l2": "euclidean"}
 
 
@@ -56,7 +58,7 @@ def register() -> None:
     >>> model = KNeighborsClassifier(1).fit(X, [0, 1])
     >>> model_bytes = to_onnx(model, X[:1]).SerializeToString()  # doctest: +SKIP
     """
-    from fastknn.estimators import model_selection  # noqa: F401  which loads the others
+    from fastknn.estimators import search_cv  # noqa: F401  which loads the others
 
     try:
         import skl2onnx  # noqa: F401
@@ -66,10 +68,10 @@ def register() -> None:
 
 
 def register_when_imported() -> None:
-    """See to it that the estimators are known to skl2onnx, if it ever is imported.
+    """Register the estimators now if skl2onnx is imported, else as soon as it is.
 
-    Modules of estimators call this when they have been loaded. skl2onnx takes seconds to import,
-    so that it is not imported for this.
+    Modules of estimators call this at their end. skl2onnx is not imported for this: it takes
+    seconds.
     """
     if "skl2onnx" in sys.modules:
         _register_loaded()
@@ -78,9 +80,9 @@ def register_when_imported() -> None:
 
 
 class _AfterImport(MetaPathFinder):
-    """Lets others find skl2onnx, and has the estimators registered when it has been loaded."""
+    """Finds skl2onnx through the other finders, and registers the estimators once it is loaded."""
 
-    def find_spec(self, name, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "skl2onnx":
             return None
         for finder in sys.meta_path:
@@ -89,17 +91,18 @@ class _AfterImport(MetaPathFinder):
                 break
         else:
             return None
-        load = getattr(spec.loader, "exec_module", None)
+        loader: Any = spec.loader
+        load = getattr(loader, "exec_module", None)
         if load is not None:
 
-            def load_and_register(module) -> None:
+            def load_and_register(module: ModuleType) -> None:
                 load(module)
                 try:
                     _register_loaded()
-                except Exception:  # another version, of which other models can be converted still
+                except Exception:  # this version can still convert other models
                     logger.warning("fastknn is unknown to this skl2onnx", exc_info=True)
 
-            spec.loader.exec_module = load_and_register
+            loader.exec_module = load_and_register
         return spec
 
 
@@ -112,9 +115,9 @@ def _register_loaded() -> None:
     known = {alias: model for model, alias in sklearn_operator_name_map.items()}
     for home, classes in ESTIMATORS.items():
         for name, theirs in classes.items():
-            ours = getattr(sys.modules.get(f"fastknn.{home}"), name, None)
+            ours = getattr(sys.modules.get(f"fastknn.estimators.{home}"), name, None)
             if ours is None or sklearn_operator_name_map.get(ours) == f"Sklearn{theirs}":
-                continue  # patched in before skl2onnx was imported, which took it for its own
+                continue  # patched in before skl2onnx was imported, which took the class for scikit-learn's
             shape, convert, parse = _delegates(known[f"Sklearn{theirs}"], f"Fastknn{name}")
             options = get_converter(f"Sklearn{theirs}").get_allowed_options()
             update_registered_converter(
@@ -123,7 +126,7 @@ def _register_loaded() -> None:
 
 
 def _delegates(theirs: type, alias: str) -> tuple:
-    """skl2onnx's shape calculator, converter and parser, told of scikit-learn's estimator."""
+    """skl2onnx's shape calculator, converter and parser, given scikit-learn's estimator."""
     from skl2onnx._parse import _parse_sklearn
     from skl2onnx._supported_operators import get_model_alias
     from skl2onnx.common._registration import get_converter, get_shape_calculator
@@ -170,9 +173,9 @@ def _delegates(theirs: type, alias: str) -> tuple:
 
 
 def _weigh_by_distance(nodes: list) -> None:
-    """Give weights the distances that were found, where skl2onnx gives them their negatives.
+    """Compute weights from the distances, where skl2onnx uses their negatives.
 
-    Its converter takes 1 / max(-distance, 1e-6), by which all neighbors count the same.
+    Its converter takes 1 / max(-distance, 1e-6), by which all neighbors weigh the same.
     """
     made_by = {output: node for node in nodes for output in node.output}
     for node in nodes:
@@ -184,16 +187,16 @@ def _weigh_by_distance(nodes: list) -> None:
             node.input[0] = negative.input[0]
 
 
-def _as_theirs(model, theirs: type):
-    """scikit-learn's estimator with the fields of this one, or of the best that it has chosen."""
+def _as_theirs(model: Any, theirs: type) -> Any:
+    """scikit-learn's estimator with the fields of this one, or of its `best_estimator_`."""
     model = getattr(model, "best_estimator_", model)
     if getattr(model, "sample_weight_", None) is not None:
         raise NotImplementedError(
             f"{type(model).__name__} was fitted with sample_weight, which scikit-learn's has not, "
             "nor its converter: fit it without sample_weight to convert it"
         )
-    # Some classes are looked for by a name that `patch_sklearn` may have given another meaning.
-    kind = getattr(sys.modules["skl2onnx._parse"], theirs.__name__, theirs)
+    # Some classes are looked up by a name that `patch_sklearn` may have bound to another class.
+    kind: Any = getattr(sys.modules["skl2onnx._parse"], theirs.__name__, theirs)
     plain = kind.__new__(kind)
     vars(plain).update(vars(model))
     metric = getattr(model, "effective_metric_", None)

@@ -1,9 +1,10 @@
-"""scikit-learn's neighbors replaced by fastknn's, in every module that has them; and back."""
+"""`patch_sklearn`: fastknn's estimators in place of scikit-learn's, in all modules."""
 
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 from sklearn import neighbors as theirs
 
@@ -13,10 +14,10 @@ __all__ = ["patch_sklearn", "patched_sklearn", "unpatch_sklearn"]
 
 logger = logging.getLogger("fastknn")
 
-# Taken before anything is replaced.
+# Made before anything is replaced.
 _REPLACEMENTS = {getattr(theirs, name): getattr(ours, name) for name in ours.__all__}
-# Where a class stood before: (module, name in it, class).
-_replaced: list[tuple[object, str, type]] = []
+# Where each class was before: (module, name in it, class).
+_replaced: list[tuple[ModuleType, str, type]] = []
 
 
 def patch_sklearn() -> list[str]:
@@ -27,9 +28,9 @@ def patch_sklearn() -> list[str]:
     imbalanced-learn) is faster too. Modules imported later find fastknn's as well, unless they
     reach into scikit-learn's private modules. Estimators that exist stay what they are.
 
-    The classes put there take what scikit-learn's take and no more: `fit` with `sample_weight`
-    raises TypeError, as ever, and there is no `append`. Both are for those who import the classes
-    of `fastknn`, which are subclasses of these.
+    These classes take the arguments of scikit-learn's and no others: `fit` with `sample_weight`
+    raises TypeError as before, and there is no `append`. The classes of `fastknn`, which are
+    subclasses of these, have both.
 
     Returns
     -------
@@ -86,7 +87,9 @@ def unpatch_sklearn() -> list[str]:
     done = []
     while _replaced:
         module, name, value = _replaced.pop()
-        if getattr(module, name, None) is _REPLACEMENTS[value]:  # else somebody else's by now
+        if (
+            getattr(module, name, None) is _REPLACEMENTS[value]
+        ):  # else it has been replaced by another package
             setattr(module, name, value)
             done.append(f"{module.__name__}.{name}")
     logger.info("unpatched scikit-learn: %s", ", ".join(done) or "nothing was replaced")

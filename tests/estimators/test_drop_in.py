@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import BallTree, KDTree
 
 import fastknn
-from fastknn.estimators import drop_in, neighbors
+from fastknn.estimators import drop_in, mixin, neighbors
 from fastknn.estimators.patching import patched_sklearn
 
 NAMES = neighbors.__all__
@@ -102,12 +102,12 @@ def test_nothing_is_built_before_it_is_needed(rows, labels, name, monkeypatch):
     built = []
     for tree in ("KDTree", "BallTree"):
 
-        class Counted(getattr(drop_in._base, tree)):
+        class Counted(getattr(mixin._base, tree)):
             def __init__(self, *arguments, **named):
                 super().__init__(*arguments, **named)
                 built.append(type(self).__name__)
 
-        monkeypatch.setattr(drop_in._base, tree, Counted)
+        monkeypatch.setattr(mixin._base, tree, Counted)
     model, _ = pair_of(name, train, labels)
     built.clear()  # scikit-learn's
     model.kneighbors(queries)

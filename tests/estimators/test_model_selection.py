@@ -19,12 +19,9 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastknn.estimators import model_selection
-from fastknn.estimators.model_selection import (
-    KNeighborsClassifierCV,
-    KNeighborsRegressorCV,
-    cross_validate_k,
-)
+from fastknn.estimators import answers
+from fastknn.estimators.cross_validation import cross_validate_k
+from fastknn.estimators.search_cv import KNeighborsClassifierCV, KNeighborsRegressorCV
 
 KS = [1, 2, 5, 11, 30]
 
@@ -114,7 +111,7 @@ def test_neighbors_are_held_in_runs(data, cv, scoring, monkeypatch):
         X, X[:, :2], KS, cv=cv, scoring="neg_mean_squared_error", regression=True
     )
     for rows in (1, 7):
-        monkeypatch.setattr(model_selection, "RUN_BYTES", rows * 16 * max(KS))
+        monkeypatch.setattr(answers, "RUN_BYTES", rows * 16 * max(KS))
         found = cross_validate_k(X, y, KS, cv=cv, scoring=scoring)
         assert_array_equal(found["mean_test_score"], expected["mean_test_score"])
         found = cross_validate_k(

@@ -184,8 +184,8 @@ ORDERS = {
     "skl2onnx first": "import skl2onnx, fastknn.estimators.neighbors",
     "a part of skl2onnx": "import fastknn.estimators.neighbors\n"
     "from skl2onnx.common import data_types",
-    "estimators that choose first": "import fastknn.estimators.model_selection, skl2onnx",
-    "estimators that choose last": "import skl2onnx, fastknn.estimators.model_selection",
+    "estimators that choose first": "import fastknn.estimators.search_cv, skl2onnx",
+    "estimators that choose last": "import skl2onnx, fastknn.estimators.search_cv",
     "by hand": "from fastknn.estimators import onnx\nonnx.register()",
     "patched before": "import fastknn\nfastknn.patch_sklearn()\nimport skl2onnx",
     "patched later": "import skl2onnx, fastknn\nfastknn.patch_sklearn()",
@@ -222,7 +222,7 @@ def test_whatever_is_imported_first(order):
 
 def test_nothing_is_loaded_and_nothing_breaks_without_it():
     code = (
-        "import sys, fastknn.estimators.neighbors, fastknn.estimators.model_selection\n"
+        "import sys, fastknn.estimators.neighbors, fastknn.estimators.search_cv\n"
         "from fastknn.estimators import onnx\n"
         "assert 'skl2onnx' not in sys.modules and 'onnx' not in sys.modules\n"
         "finders = [one for one in sys.meta_path if type(one).__module__ == onnx.__name__]\n"
@@ -262,7 +262,7 @@ TRUSTED = {
     "choosing": (
         KNeighborsClassifierCV(ks=[1, 3], cv=2),
         [
-            "fastknn.estimators.model_selection.KNeighborsClassifierCV",
+            "fastknn.estimators.search_cv.KNeighborsClassifierCV",
             HOME + "KNeighborsClassifier",
         ],
     ),
