@@ -14,7 +14,7 @@ from collections import Counter
 import pytest
 
 import fastknn
-from fastknn.estimators import drop_in
+from fastknn.estimators import drop_in, mixin
 from fastknn.screens import proposals
 from fastknn.search import adaptive, calls, trial
 from fastknn.search.index import Index
@@ -31,7 +31,7 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
     for module in (calls, adaptive):
         patch.setattr(module, "screen_for", lambda *sizes: screen)
     patch.setattr(adaptive, "SCREENS", ("none", screen))
-    patch.setattr(drop_in, "TREE_WIDTH", 0)
+    patch.setattr(mixin, "TREE_WIDTH", 0)
     patch.setattr(trial, "SMALL_ELEMENTS", 0)
     # Stages of projections for a few features.
     patch.setattr(proposals, "PROJECTED_L2", ((1,), (3,), (1, 3)))
@@ -55,7 +55,7 @@ def count_searches(patch: pytest.MonkeyPatch) -> list[str]:
     """
     answers: list[str] = []  # appending is safe where several threads search
     current = threading.local()
-    kneighbors, search = drop_in.FastNeighbors.kneighbors, Index.search_keys
+    kneighbors, search = mixin.FastNeighbors.kneighbors, Index.search_keys
     radius_neighbors = drop_in.NearestNeighbors.radius_neighbors
 
     @functools.wraps(kneighbors)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def tune(options: argparse.Namespace, progress: bool) -> None:
     """Run the experiment that the options describe, and print and write what came of it."""
-    from fastknn.estimators.model_selection import cross_validate_k
+    from fastknn.estimators.cross_validation import cross_validate_k
     from fastknn.search.calls import index_for
 
     train, test = load_sets(options)

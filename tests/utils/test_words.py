@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 import fastknn
 from fastknn import Index, cross_validate_k, ground_truth, knn, knn_graph, pairwise_distances, probe
 from fastknn._utils.files import written_whole
-from fastknn.estimators.model_selection import KNeighborsClassifierCV, KNeighborsRegressorCV
+from fastknn.estimators.search_cv import KNeighborsClassifierCV, KNeighborsRegressorCV
 from fastknn.evaluation.truth import GroundTruth
 from fastknn.evaluation.vectors import write_ivecs
 
