@@ -5,6 +5,8 @@ searched once, whatever the numbers of neighbors and the weights. The index of a
 screens and the codes of the index of all rows.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any

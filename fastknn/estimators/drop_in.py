@@ -4,6 +4,8 @@ The search is that of the mixin (`mixin.py`). The classes have the methods and a
 scikit-learn's and no others: what fastknn adds to them is in `neighbors.py`.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
 """The folds of a cross-validation, with scikit-learn's splitters."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, TypeAlias

@@ -1,5 +1,7 @@
 """Training rows that are appended after `fit`: the screens of an index are kept."""
 
+from __future__ import annotations
+
 import copy
 from typing import Any, Self
 

@@ -5,6 +5,8 @@ what the class does goes. Everything else is scikit-learn's own code, with the m
 that it would have had. The index, the method and the tree are built when they are first needed.
 """
 
+from __future__ import annotations
+
 import copy
 import logging
 from numbers import Integral

@@ -4,6 +4,8 @@ These two additions are in `weighted.py` and `growing.py`. Everything else is in
 classes do what scikit-learn's do, and refuse what scikit-learn's refuse.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import (

@@ -117,7 +117,7 @@ def _register_loaded() -> None:
         for name, theirs in classes.items():
             ours = getattr(sys.modules.get(f"fastknn.estimators.{home}"), name, None)
             if ours is None or sklearn_operator_name_map.get(ours) == f"Sklearn{theirs}":
-                continue  # patched in before skl2onnx was imported, which took the class for scikit-learn's
+                continue  # patched in before: skl2onnx has taken it for scikit-learn's
             shape, convert, parse = _delegates(known[f"Sklearn{theirs}"], f"Fastknn{name}")
             options = get_converter(f"Sklearn{theirs}").get_allowed_options()
             update_registered_converter(

@@ -3,6 +3,8 @@
 As `GridSearchCV` would, but with one search for each metric and fold: see `cross_validation.py`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, overload
 

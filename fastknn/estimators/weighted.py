@@ -1,5 +1,7 @@
 """Sample weights, for estimators with targets; their rows can be appended too."""
 
+from __future__ import annotations
+
 from numbers import Number
 from typing import Any, Self
 

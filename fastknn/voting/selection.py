@@ -1,5 +1,7 @@
 """The k smallest entries of every row of a given distance matrix."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -9,6 +9,8 @@ a class in the order of the columns. So answers do not depend, to the bit, on wh
 counts, on the chunks or on the number of threads.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -404,11 +404,11 @@ def test_sparse_columns_of_pandas(labels, name, algorithm):
 TYPES = [np.longdouble, np.float16, object, np.int64, np.uint64, np.int32, bool]
 
 
-@pytest.mark.parametrize("asked", TYPES)
+@pytest.mark.parametrize("query_type", TYPES)
 @pytest.mark.parametrize("given", [np.uint8, np.float32, np.float64, np.longdouble, np.int64])
-def test_types_of_rows_and_queries(labels, given, asked):
+def test_types_of_rows_and_queries(labels, given, query_type):
     points = np.random.default_rng(0).integers(0, 200, (340, 12))
-    train, queries = points[:300].astype(given), points[300:].astype(asked)
+    train, queries = points[:300].astype(given), points[300:].astype(query_type)
     for weights in ("uniform", lambda distances: 1 / (1 + distances)):
         ours, reference = fitted("KNeighborsClassifier", train, labels, weights=weights)
         reference = ORIGINAL["KNeighborsClassifier"](weights=weights, algorithm="brute")
@@ -453,13 +453,13 @@ BAD = {
 @pytest.mark.parametrize("method", ["kneighbors", "predict", "predict_proba", "kneighbors_graph"])
 def test_bad_queries_are_refused_as_by_scikit_learn(rows, labels, what, method):
     X, error = BAD[what]
-    said = []
+    messages = []
     for model in fitted("KNeighborsClassifier", rows[0], labels, algorithm="brute"):
         with pytest.raises(error) as raised:
             getattr(model, method)(X)
-        said.append(str(raised.value))
-    assert "queries" not in said[0]
-    assert said[0] == said[1] or what == "too long"
+        messages.append(str(raised.value))
+    assert "queries" not in messages[0]
+    assert messages[0] == messages[1] or what == "too long"
 
 
 def test_widths_of_restored_objects(rows):
@@ -607,17 +607,17 @@ def test_patched_classes_have_scikit_learns_surface(name):
 def test_patched_classes_refuse_sample_weights(rows, labels, name, routing):
     train, _ = rows
     weights = np.ones(300)
-    said = []
+    messages = []
     with patched_sklearn(), config_context(enable_metadata_routing=routing):
         for kind in (getattr(sklearn.neighbors, name), ORIGINAL[name]):
             with pytest.raises(TypeError) as raised:
                 kind().fit(train, labels, sample_weight=weights)
-            said.append(str(raised.value))
+            messages.append(str(raised.value))
             assert not hasattr(kind, "append")
             assert not hasattr(kind, "set_fit_request")
             assert not sklearn.utils.validation.has_fit_parameter(kind(), "sample_weight")
         assert getattr(fastknn, name)().fit(train, labels, sample_weight=weights)
-    assert said[0] == said[1]
+    assert messages[0] == messages[1]
 
 
 def test_votes_of_several_estimators_refuse_sample_weights(rows, labels):
@@ -637,7 +637,7 @@ def test_votes_of_several_estimators_refuse_sample_weights(rows, labels):
 @pytest.mark.parametrize("algorithm", ["auto", "brute"])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "cosine"])
 @pytest.mark.parametrize("place", ["rows", "queries"])
-def test_nan_that_nobody_looked_for_never_points_outside(rows, algorithm, metric, place):
+def test_unchecked_nan_never_points_outside(rows, algorithm, metric, place):
     train, queries = rows[0].copy(), rows[1].copy()
     (train if place == "rows" else queries)[:] = np.nan
     with config_context(assume_finite=True):

@@ -1,4 +1,4 @@
-"""Sample weights, append, and the manners of a scikit-learn estimator."""
+"""Sample weights, append, and the conventions of scikit-learn's estimators."""
 
 import joblib
 import numpy as np
@@ -63,7 +63,7 @@ def test_sample_weights_count_in_votes_and_means(continuous, weights, convert):
 
 
 @pytest.mark.parametrize("estimator", [KNeighborsClassifier, KNeighborsRegressor])
-def test_what_weights_are_not_told_apart(continuous, estimator):
+def test_weights_that_make_no_difference(continuous, estimator):
     train, labels, queries = continuous
     plain = estimator(5).fit(train, labels)
     assert plain.sample_weight_ is None
@@ -235,14 +235,14 @@ def test_pandas_in_and_out(continuous):
     pandas = pytest.importorskip("pandas")
     train, labels, queries = continuous
     names = [f"feature {i}" for i in range(train.shape[1])]
-    frame, asked = (pandas.DataFrame(rows, columns=names) for rows in (train, queries))
+    frame, queried = (pandas.DataFrame(rows, columns=names) for rows in (train, queries))
     targets = pandas.Series(np.array(list("xyz"))[labels], name="kind")
     model = KNeighborsClassifier(5).fit(frame, targets)
     reference = theirs.KNeighborsClassifier(5).fit(frame, targets)
     assert_array_equal(model.feature_names_in_, names)
-    assert_array_equal(model.predict(asked), reference.predict(asked))
+    assert_array_equal(model.predict(queried), reference.predict(queried))
     with pytest.raises(ValueError, match="feature names"):
-        model.predict(asked[names[::-1]])
+        model.predict(queried[names[::-1]])
     with pytest.warns(UserWarning, match="feature names"):
         model.predict(queries)
     model.append(frame[:7], targets[:7])
@@ -255,7 +255,7 @@ def test_pandas_in_and_out(continuous):
         graph.get_feature_names_out(),
         [name for name in (f"kneighborstransformer{i}" for i in range(300))],
     )
-    assert_allclose(graph.transform(asked).toarray(), theirs_graph.transform(asked).toarray())
+    assert_allclose(graph.transform(queried).toarray(), theirs_graph.transform(queried).toarray())
 
 
 def test_html_repr_and_parameters(continuous):

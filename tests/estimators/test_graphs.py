@@ -1,4 +1,4 @@
-"""Graphs from KNeighborsTransformer and knn_graph in front of those who build on them.
+"""Graphs from KNeighborsTransformer and knn_graph in front of estimators that build on them.
 
 Each is the real thing: scikit-learn always, the others where they are installed.
 """
@@ -37,7 +37,7 @@ def in_front_of(estimator, n_neighbors=NEIGHBORS, mode="distance"):
 
 
 def apart(embedding, truth):
-    """Whether each group lies nearer to itself than to the others."""
+    """Whether the rows of each group are nearer to each other than to other groups."""
     centers = np.stack([embedding[truth == group].mean(axis=0) for group in range(3)])
     nearest = np.linalg.norm(embedding[:, None] - centers, axis=2).argmin(axis=1)
     return adjusted_rand_score(truth, nearest) > 0.9

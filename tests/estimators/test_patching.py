@@ -34,7 +34,7 @@ def test_patch_and_back():
     for name in neighbors.__all__:
         patched = getattr(sklearn.neighbors, name)
         assert patched is getattr(drop_in, name)
-        # What fastknn's own classes can do besides is not for those who asked for scikit-learn's.
+        # The classes that replace scikit-learn's lack what fastknn's own classes have besides.
         assert issubclass(getattr(neighbors, name), patched)
         assert f"sklearn.neighbors.{name}" in done
     assert sklearn.neighbors.LocalOutlierFactor is neighbors.LocalOutlierFactor
@@ -54,7 +54,7 @@ def test_classes_stay_in_the_modules_that_define_them():
         value(n_neighbors=3)
 
 
-def test_what_somebody_else_put_there_stays():
+def test_replacements_of_others_stay():
     patch_sklearn()
     _isomap.NearestNeighbors = marker = object()
     assert "sklearn.manifold._isomap.NearestNeighbors" not in unpatch_sklearn()

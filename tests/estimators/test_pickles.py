@@ -66,7 +66,7 @@ def data(width, dtype=np.float32, n_rows=300):
 
 
 def use(model, queries):
-    """Ask whatever this estimator can answer."""
+    """Call every search and prediction that this estimator has."""
     model.kneighbors(queries)
     model.kneighbors()
     model.kneighbors(queries[:1], 1)
@@ -122,7 +122,7 @@ def test_copies_of_an_estimator_hash_alike(make, width):
 
 @pytest.mark.parametrize("screen", ["none", "direct", "auto"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int64])
-def test_whatever_the_screen_that_an_estimator_came_to(dtype, screen, monkeypatch):
+def test_pickles_are_the_same_with_every_screen(dtype, screen, monkeypatch):
     train, labels, queries = data(30, dtype)
     model = KNeighborsClassifier(3).fit(train, labels)
     hashed = joblib.hash(model)

@@ -101,7 +101,7 @@ def test_leave_one_out(data, scoring):
 
 @pytest.mark.parametrize("cv", [4, LeaveOneOut()])
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
-def test_neighbors_are_held_in_runs(data, cv, scoring, monkeypatch):
+def test_scores_do_not_depend_on_the_size_of_runs(data, cv, scoring, monkeypatch):
     """However few rows at a time are searched and vote, the scores are the same."""
     X, y, _ = data
     if isinstance(cv, LeaveOneOut) and scoring == "neg_log_loss":
@@ -244,14 +244,14 @@ def test_bad_arguments(data, named, error, match):
         cross_validate_k(X, y, **named)
 
 
-def test_a_regression_is_judged_by_r2(data):
+def test_a_regression_is_scored_by_r2(data):
     X, _, _ = data
     ours = cross_validate_k(X, X[:, 0], KS, regression=True)
     named = cross_validate_k(X, X[:, 0], KS, regression=True, scoring="r2")
     assert_array_equal(ours["mean_test_score"], named["mean_test_score"])
 
 
-def test_several_labels_a_row(data):
+def test_several_labels_per_row(data):
     X, y, _ = data
     with pytest.raises(ValueError, match="y must have one label a row"):
         cross_validate_k(X, np.column_stack([y, y]))
