@@ -371,7 +371,7 @@ def test_the_limit_reaches_searches_votes_and_estimators(free, eager_threads, mo
         "search.trial",
         "search.pairwise",
         "screens.cascade",
-        "voting.votes",
+        "voting.ballots",
     ):
         monkeypatch.setattr(f"fastknn.{module}.for_each", for_each)
     train = points(np.float32, 400, 20)
