@@ -25,6 +25,7 @@ from fastknn._utils.checks import as_readable, hint_of_shape
 from fastknn._utils.naming import own_names
 from fastknn.search.adaptive import AdaptiveIndex
 from fastknn.search.calls import without_self
+from fastknn.search.policy import FIT, Known, choose
 from fastknn.voting.votes import distance_weights, vote, vote_proba
 
 __all__ = [
@@ -49,10 +50,6 @@ FAST_METRICS = {
     "correlation": "correlation",
 }
 
-
-# Up to this width "auto" leaves the search to scikit-learn's tree, which then is quicker than any
-# scan: at 100,000 rows 2 us per query against 38 in two dimensions, 50 against 16 in six.
-TREE_WIDTH = 5
 # What decides, in scikit-learn, on the method of the search and on its tree.
 METHOD_PARAMETERS = ("n_neighbors", "algorithm", "leaf_size", "metric", "p", "metric_params")
 TREES = (_theirs.KDTree, _theirs.BallTree)
@@ -124,7 +121,8 @@ class FastNeighbors:
             del self._fit_method, self._tree
             # Parameters may be set anew after `fit`, before the tree is needed.
             self._as_fitted = self._parameters()
-            if self._fit_X.shape[1] <= TREE_WIDTH or not _is_numeric(self._fit_X):
+            known = Known.of(self._fit_X, self.effective_metric_)
+            if choose(FIT, known).choice == "tree" or not _is_numeric(self._fit_X):
                 self._fit_method, self._tree = self._method_and_tree()
         reason = self._why_not_fast()
         if reason is not None:
