@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from fastknn.search import plan, policy
+
 DTYPES = [np.uint8, np.float32, np.float64]
 METRICS = ["l1", "l2"]
 # Around every number of queries in a tile, rows in a panel and elements in a group.
@@ -31,3 +33,19 @@ def assert_same(found, expected):
     for fast, slow in zip(found, expected, strict=True):
         assert_array_equal(fast, slow, strict=True)
         assert fast.tobytes() == slow.tobytes()
+
+
+def set_limits(monkeypatch, **limits):
+    """The policy with other constants, for one test."""
+    monkeypatch.setattr(policy, "LIMITS", policy.LIMITS._replace(**limits))
+
+
+def set_sizes(monkeypatch, **sizes):
+    """The plan of a search with other constants, for one test."""
+    monkeypatch.setattr(plan, "SIZES", plan.SIZES._replace(**sizes))
+
+
+def choose_always(monkeypatch, screen):
+    """The policy that chooses this screen whatever is known of rows and queries."""
+    rule = policy.Rule(policy.INDEX, screen, lambda known, limits: True, "for this test")
+    monkeypatch.setattr(policy, "RULES", (rule, *policy.RULES))

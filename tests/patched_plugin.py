@@ -12,11 +12,12 @@ import threading
 from collections import Counter
 
 import pytest
+from cases import choose_always, set_limits
 
 import fastknn
 from fastknn.estimators import drop_in, mixin
 from fastknn.screens import proposals
-from fastknn.search import adaptive, calls, trial
+from fastknn.search import adaptive, trial
 from fastknn.search.index import Index
 from fastknn.search.searcher import Searcher
 
@@ -28,11 +29,9 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
 
     Of several screens that the name allows, the quickest is taken, but never the direct one.
     """
-    for module in (calls, adaptive):
-        patch.setattr(module, "screen_for", lambda *sizes: screen)
+    choose_always(patch, screen)
+    set_limits(patch, tree_width=0, small_elements=0)
     patch.setattr(adaptive, "SCREENS", ("none", screen))
-    patch.setattr(mixin, "TREE_WIDTH", 0)
-    patch.setattr(trial, "SMALL_ELEMENTS", 0)
     # Stages of projections for a few features.
     patch.setattr(proposals, "PROJECTED_L2", ((1,), (3,), (1, 3)))
     patch.setattr(proposals, "PROJECTED_L1", ((2,), (4, 2)))

@@ -27,6 +27,7 @@ from fastknn._utils.checks import as_readable, hint_of_shape
 from fastknn.estimators._docs import documented
 from fastknn.search.adaptive import AdaptiveIndex
 from fastknn.search.calls import without_self
+from fastknn.search.policy import FIT, Known, choose
 
 if TYPE_CHECKING:  # the class that the mixin stands before; it has no base of its own
     from sklearn.neighbors._base import KNeighborsMixin as _Estimator
@@ -46,9 +47,6 @@ FAST_METRICS = {
     "cosine": "cosine",
     "correlation": "correlation",
 }
-# Up to this width "auto" leaves the search to scikit-learn's tree, which is faster there than any
-# scan: at 100,000 rows 2 us per query against 38 in two dimensions, but 50 against 16 in six.
-TREE_WIDTH = 5
 # The parameters by which scikit-learn chooses the method of its search, and its tree.
 METHOD_PARAMETERS = ("n_neighbors", "algorithm", "leaf_size", "metric", "p", "metric_params")
 TREES = (_theirs.KDTree, _theirs.BallTree)
@@ -121,7 +119,8 @@ class FastNeighbors(_Estimator):
             del self._fit_method, self._tree
             # The tree may be needed after the parameters have been set anew.
             self._as_fitted = self._parameters()
-            if tree_is_faster(self._fit_X) or not _is_numeric(self._fit_X):
+            known = Known.of(self._fit_X, self.effective_metric_)
+            if choose(FIT, known).choice == "tree" or not _is_numeric(self._fit_X):
                 self._fit_method, self._tree = self._method_and_tree()
         reason = self._why_not_fast()
         if reason is not None:
@@ -327,11 +326,6 @@ def _without_counts(tree):
 def _is_numeric(X: object) -> bool:
     """Whether these are dense rows of real numbers."""
     return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf"
-
-
-def tree_is_faster(X: Any) -> bool:
-    """Whether scikit-learn's tree is faster than any scan of these rows."""
-    return X.shape[1] <= TREE_WIDTH
 
 
 def searchable(X: np.ndarray) -> np.ndarray:

@@ -4,19 +4,11 @@ import numpy as np
 
 from fastknn._utils.checks import as_k, as_matrix, as_queries, check_progress
 from fastknn._utils.threads import thread_count
-from fastknn.metrics.names import ANGLES, kernel_metric, metric_name
+from fastknn.metrics.names import metric_name
 from fastknn.search.index import Index
+from fastknn.search.policy import INDEX, Known, choose
 
 __all__ = ["knn", "knn_graph"]
-
-# Queries for which rows are packed: that takes as long as it saves these, of any size.
-PACKED_FOR = 6
-# What choosing and building a screen takes, about: in all, a feature, an element of the rows.
-FIT_SECONDS = (0.05, 0.7e-3, 3e-9)
-# Elements that the direct screen compares a second and thread, of bytes and of floats, and the
-# share of its time that a screen saves. All as measured with AVX-512 (benchmarks, `test_fit`).
-BYTE_RATE, FLOAT_RATES = 2.1e11, {"l1": 2.7e10, "l2": 5e10}
-SAVED = 0.8
 
 
 def knn(
@@ -156,29 +148,14 @@ def index_for(
     n_queries: int, train: np.ndarray, k: int, metric: str, n_jobs: int | None, progress=None
 ) -> Index:
     """An index of finite rows with the screen that suits so many queries for k neighbors."""
-    screen = screen_for(n_queries, train, metric_name(metric), thread_count(n_jobs))
+    metric = metric_name(metric)
+    known = Known.of(train, metric, k=k, n_queries=n_queries, n_threads=thread_count(n_jobs))
     return Index(
         train,
         metric,
-        screen=screen,
+        screen=choose(INDEX, known).choice,
         expected_k=k,
         n_jobs=n_jobs,
         check_finite=False,
         progress=progress,
     )
-
-
-def screen_for(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> str:
-    """The screen for so many queries of rows that were not used before."""
-    if n_queries < PACKED_FOR:
-        return "none"
-    return "auto" if screen_pays(n_queries, train, metric, n_threads) else "direct"
-
-
-def screen_pays(n_queries: int, train: np.ndarray, metric: str, n_threads: int) -> bool:
-    """Whether so many queries save more time than the choice of a screen takes."""
-    ever, a_feature, an_element = FIT_SECONDS
-    fit = ever + a_feature * train.shape[1] + an_element * train.size
-    as_bytes = train.itemsize == 1 and metric not in ANGLES
-    rate = BYTE_RATE if as_bytes else FLOAT_RATES[kernel_metric(metric)]
-    return SAVED * n_queries * train.size / (rate * n_threads) > fit

@@ -1,6 +1,6 @@
 """Search: put blocks of work on threads, gather the result.
 
-The way of a query: `Index.search` cuts queries and panels into blocks (`_plan.py`); each block's
+The way of a query: `Index.search` cuts queries and panels into blocks (`plan.py`); each block's
 queries are encoded as the training rows are (`Searcher.block`) and handed to `_core.QueryBlock`,
 which screens, refines and keeps the best k with the GIL released.
 """
@@ -33,8 +33,9 @@ from fastknn.metrics.keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn.metrics.names import metric_name
 from fastknn.search import storage
 from fastknn.search.plan import Part, pays_threads, plan, steps_by_block
+from fastknn.search.policy import INDEX, Known, choose
 from fastknn.search.searcher import Searcher
-from fastknn.search.trial import SMALL_ELEMENTS, choose_screen
+from fastknn.search.trial import choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
 
@@ -159,12 +160,28 @@ class Index:
         train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
         self._build(train, screen, expected_k, n_threads, progress)
 
-    def _build(self, train: np.ndarray, screen: str, k: int, n_threads: int, progress=None) -> None:
+    def _build(
+        self,
+        train: np.ndarray,
+        screen: str,
+        k: int,
+        n_threads: int,
+        progress=None,
+        packed: Searcher | None = None,
+    ) -> None:
+        """Choose a screen and pack the rows for it; `packed` is a searcher of the same rows."""
         self.screen = screen
+        if screen == "auto":
+            screen = choose(INDEX, Known.of(train, self.metric, k=k, n_threads=n_threads)).choice
         with said(progress) as say:
-            chosen, self.costs_ = choose_screen(train, self.metric, screen, n_threads, k, say=say)
+            chosen, self.costs_ = choose_screen(
+                train, self.metric, screen, n_threads, k, packed=packed, say=say
+            )
             say(f"building the screen: {chosen.name}")
-            self._keep(Searcher(train, self.metric, chosen, n_threads))
+            if packed is None:
+                self._keep(Searcher(train, self.metric, chosen, n_threads))
+            else:
+                self._keep(packed.with_screen(chosen, n_threads))
         self.stats_ = self._choice()
 
     def _keep(self, searcher: Searcher) -> None:
@@ -176,6 +193,9 @@ class Index:
         self, screen: str, *, expected_k: int = 10, n_jobs: int | None = None, progress=None
     ) -> "Index":
         """An index of the same rows, which are shared, with another screen.
+
+        What is packed for this index and of use to the other is shared, too: it becomes the other's
+        fallback.
 
         Parameters
         ----------
@@ -206,7 +226,12 @@ class Index:
         other = Index.__new__(Index)
         other.metric = self.metric
         other._build(
-            self.train, screen, as_count(expected_k, "expected_k"), thread_count(n_jobs), progress
+            self.train,
+            screen,
+            as_count(expected_k, "expected_k"),
+            thread_count(n_jobs),
+            progress,
+            packed=self._searcher,
         )
         return other
 
@@ -265,8 +290,8 @@ class Index:
         if not self.costs_:
             if self.screen in ("none", "direct"):
                 return "as asked"
-            small = self.train.size < SMALL_ELEMENTS and not self._searcher.codes
-            return "too small for any other to pay" if small else "chosen before it was copied"
+            rule = choose(INDEX, Known.of(self.train, self.metric))
+            return rule.why if rule.choice == self.cascade else "chosen before it was copied"
         others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
         if not others:
             return "no other fits these rows"
@@ -477,7 +502,7 @@ class Index:
         if name is not None:
             warn_of_scales(queries, self.train, self.metric, name)
         check_n_jobs(n_jobs)
-        searcher, n_threads = self._searcher.suited(k), 1
+        searcher, n_threads = self._searcher.for_neighbors(k), 1
         if pays_threads(len(queries), searcher.panels, k * KEY_BYTES):
             n_threads = thread_count(n_jobs)  # asking takes a tenth of the smallest searches
         if not len(queries):  # nothing to plan

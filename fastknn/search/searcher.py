@@ -1,12 +1,11 @@
-"""Rows made ready for one screen, and the choice among screens by measurement."""
+"""Training rows packed for one screen, and the search of one block of queries."""
 
-import os
-import threading
 import time
 from collections.abc import Iterator
 
 import numpy as np
 
+from fastknn._utils.locks import Lock
 from fastknn._utils.rows import BLOCK_ELEMENTS, InBlocks, Rows, is_on_disk
 from fastknn._utils.threads import for_each, thread_count
 from fastknn.engine import _core
@@ -19,9 +18,9 @@ from fastknn.metrics.names import ANGLES, kernel_metric
 from fastknn.screens.cascade import Cascade
 from fastknn.screens.direct import Direct, direct_screen, exactly
 from fastknn.screens.inputs import as_screened, queries_as_screened, screened_type
+from fastknn.search import policy
+from fastknn.search.policy import SEARCH, Known, choose, may_fall_back
 
-# Rows for each neighbor wanted, below which no screen pays: it keeps all the first ones.
-ROWS_PER_NEIGHBOR = 16
 # Elements that a thread packs at a time.
 PACKED_ELEMENTS = 4_000_000
 
@@ -41,6 +40,8 @@ class Searcher:
         The codes of the training rows, where they are known.
     measures : ndarray of int64, optional
         For angles: those of `angles.measured`, where they are known.
+    fallback : Searcher, optional
+        The same rows for the fallback, where they are packed already.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Searcher:
         n_threads: int,
         codes: "list[_core.CodeRows] | None" = None,
         measures: np.ndarray | None = None,
+        fallback: "Searcher | None" = None,
     ) -> None:
         self.train, self.metric, self.screen = train, metric, screen
-        self.n_threads, self._fallback = n_threads, None
+        self.n_threads, self._fallback, self._lock = n_threads, fallback, Lock()
         self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
         self.kind = screened_type(train, metric)
         if self.angles and measures is None:
@@ -73,10 +75,10 @@ class Searcher:
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        simpler = 0 if self._fallback is None else self._fallback.nbytes
+        fallback = 0 if self._fallback is None else self._fallback.nbytes
         measures = 0 if self.measures is None else self.measures.nbytes
         codes = sum(codes.nbytes for codes in self.codes)
-        return self.panels.nbytes + codes + measures + simpler
+        return self.panels.nbytes + codes + measures + fallback
 
     def reservoir_bytes(self, k: int) -> int:
         """What a thread keeps per query beside the result while it searches for k neighbors."""
@@ -89,15 +91,20 @@ class Searcher:
 
     @property
     def may_give_up(self) -> bool:
-        """Whether there is a simpler screen to fall back to: not where rows stay on disk."""
-        simpler = self.screen.fallback(self.kind, self.screen_metric)
-        if simpler is not None and self._on_disk is None:
+        """Whether a search that does not pay may go to the fallback."""
+        fallback = self.screen.fallback(self.kind, self.screen_metric)
+        if fallback is not None and self._on_disk is None:
             self._on_disk = is_on_disk(self.train)
-        return simpler is not None and not self._on_disk
+        return may_fall_back(fallback is not None, bool(self._on_disk))
+
+    @property
+    def give_up(self) -> tuple[int, int, int] | None:
+        """When the engine ends a search that does not pay; None for never."""
+        return policy.LIMITS.give_up if self.may_give_up else None
 
     def fallback(self) -> "Searcher":
-        """The same rows for the next simpler screen: packed when first asked for, and kept."""
-        with _fallback.lock:
+        """The same rows for the fallback: packed when first asked for, and kept."""
+        with self._lock:
             if self._fallback is None:
                 screen = self.screen.fallback(self.kind, self.screen_metric)
                 self._fallback = Searcher(
@@ -105,10 +112,17 @@ class Searcher:
                 )
             return self._fallback
 
-    def suited(self, k: int) -> "Searcher":
-        """Who should search for k neighbors: this one, or the direct one for very many."""
-        many = k * ROWS_PER_NEIGHBOR > len(self.train)
-        return self.fallback() if many and self.codes and self.may_give_up else self
+    def packed_as(self, screen: Direct) -> "Searcher | None":
+        """The same rows for this screen, if they are packed for it: this searcher or a fallback."""
+        if not self.codes and self.screen == screen:
+            return self
+        return None if self._fallback is None else self._fallback.packed_as(screen)
+
+    def for_neighbors(self, k: int) -> "Searcher":
+        """The searcher for k neighbors: this one, or the fallback (`policy.SEARCH`)."""
+        known = Known.of(self.train, self.metric, k=k)
+        use_fallback = self.codes and choose(SEARCH, known).choice == "fallback"
+        return self.fallback() if use_fallback and self.may_give_up else self
 
     def search(
         self,
@@ -131,14 +145,28 @@ class Searcher:
             reached = first
             while reached < last:
                 began, panel_rows = reached, searcher.panels.panel_rows
-                panel = block.search(
-                    began // panel_rows, -(-last // panel_rows), searcher.may_give_up
-                )
+                panel = block.search(began // panel_rows, -(-last // panel_rows), searcher.give_up)
                 reached = min(panel * panel_rows, last)
                 yield block, reached - began
                 if reached < last:
                     searcher = searcher.fallback()
                     block = searcher.block(queries, found, max_key, resume=block)
+
+    def with_screen(self, screen: Direct | Cascade, n_threads: int) -> "Searcher":
+        """The same rows for another screen; what is packed for it already is kept."""
+        if isinstance(screen, Direct):
+            packed = self.packed_as(screen)
+            if packed is not None:
+                return packed
+        fallback = screen.fallback(self.kind, self.screen_metric)
+        return Searcher(
+            self.train,
+            self.metric,
+            screen,
+            n_threads,
+            measures=self.measures,
+            fallback=None if fallback is None else self.packed_as(fallback),
+        )
 
     def with_more(self, train: np.ndarray, n_threads: int) -> "Searcher":
         """The same over `train`, which begins with the rows that are here already.
@@ -224,21 +252,6 @@ def pack(panels: _core.Panels, seen: Rows | None, n_threads: int) -> None:
         panels.pack(first, last, seen[first * rows : last * rows] if made else None)
 
     for_each(some, range(0, panels.n_panels if panels.packed else 0, step), n_threads)
-
-
-class _Fallback:
-    """The lock under which a direct screen is packed: two threads at once would pack two."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-_fallback = _Fallback()
-if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
-    os.register_at_fork(after_in_child=_fallback.__init__)
-
-
-# --- The choice -------------------------------------------------------------------------------
 
 
 def screen_of(train: np.ndarray, metric: str, name: str = "direct") -> Direct:

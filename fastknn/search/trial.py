@@ -1,6 +1,6 @@
 """The choice among screens by measurement: each is tried on a sample of rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,8 +19,6 @@ TRIED_ROWS, TRIED_QUERIES, LEAST_TRIED_QUERIES = 8192, 256, 64
 LEAST_TRIED_K, MOST_TRIED_K, TRIED_NEIGHBORS = 10, 256, 12_800
 # Tries of each, and then of those whose cost is this near to the best.
 FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
-# Training sets of fewer elements are searched directly: a query takes some ten microseconds.
-SMALL_ELEMENTS = 1 << 19
 # Bytes that are packed at a time where only a few queries ask.
 CHUNK_BYTES = 16 << 20
 
@@ -32,16 +30,17 @@ def choose_screen(
     n_threads: int,
     k: int,
     seed: int = 0,
+    packed: Searcher | None = None,
     say: Callable[[str], object] = lambda text: None,
 ) -> tuple[Direct | Cascade, dict[str, float]]:
     """The quickest screen of the kind that `screen` names for k neighbors, and what each cost.
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
     k-th distance among *all* rows, so that the share of candidates is that of a whole search.
-    Costs are microseconds per query on one thread, extrapolated to all rows (`_Trial`). What is
-    under way is told to `say`.
+    Costs are microseconds per query on one thread, extrapolated to all rows (`_Trial`). `packed` is
+    a searcher of all rows, if there is one already. `say` is called with what is being done.
     """
-    if screen in ("none", "direct") or (screen == "auto" and train.size < SMALL_ELEMENTS):
+    if screen in ("none", "direct"):
         return screen_of(train, metric, screen), {}
     generator = np.random.default_rng(seed)
     k = min(max(k, LEAST_TRIED_K), MOST_TRIED_K, len(train))
@@ -49,7 +48,7 @@ def choose_screen(
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
     rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
     say("choosing a screen: neighbors of a sample")
-    max_key = _kth_keys(queries, train, metric, k, n_threads)
+    max_key = _kth_keys(queries, train, metric, k, n_threads, packed)
     say("choosing a screen: fitting proposals")
     cascades = list(
         propose(
@@ -85,15 +84,25 @@ def _places(generator: np.random.Generator, train: np.ndarray, count: int) -> np
 
 
 def _kth_keys(
-    queries: np.ndarray, train: np.ndarray, metric: str, k: int, n_threads: int
+    queries: np.ndarray,
+    train: np.ndarray,
+    metric: str,
+    k: int,
+    n_threads: int,
+    packed: Searcher | None = None,
 ) -> np.ndarray:
-    """The k-th smallest key of each query, a chunk of rows at a time."""
+    """The k-th smallest key of each query, from rows that are packed already or else by chunks."""
     best = no_keys(len(queries), k, metric, absent=True)
     row_bytes = train.shape[1] * screened_type(train, metric).itemsize
     step = max(k, CHUNK_BYTES // row_bytes)
-    for start in range(0, len(train), step):
-        some = train[start : start + step]
-        searcher = Searcher(some, metric, screen_of(some, metric), n_threads)
+    whole = None if packed is None else packed.packed_as(screen_of(train, metric))
+
+    def chunks() -> Iterator[Searcher]:
+        for start in range(0, len(train), step):
+            chunk = train[start : start + step]
+            yield Searcher(chunk, metric, screen_of(chunk, metric), n_threads)
+
+    for searcher in chunks() if whole is None else [whole]:
         found = no_keys(len(queries), min(k, len(searcher.train)), metric)
         max_key = best.keys[:, -1].copy()
 
@@ -137,7 +146,7 @@ class _Trial:
     def _try(self, max_key: np.ndarray | None, coding: float, searching: float):
         block = self.searcher.block(self.queries, self.found, max_key)
         n_panels = self.searcher.panels.n_panels
-        reached = block.search(0, n_panels, self.searcher.may_give_up)
+        reached = block.search(0, n_panels, self.searcher.give_up)
         # One that gave up would have been as slow with the rows that were left.
         seconds = block.seconds * n_panels / reached
         return min(coding, block.encoding_seconds), min(searching, seconds), reached == n_panels

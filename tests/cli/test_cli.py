@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import set_limits
 from sklearn.datasets import load_digits
 
 from fastknn import knn
@@ -521,8 +522,8 @@ def test_tune_says_that_folds_lack_a_class(image_file, recwarn, capsys):
 
 
 def test_commands_say_that_they_choose_a_screen(image_file, monkeypatch, capsys):
-    monkeypatch.setattr("fastknn.search.trial.SMALL_ELEMENTS", 0)
-    monkeypatch.setattr("fastknn.search.calls.screen_pays", lambda *_: True)
+    set_limits(monkeypatch, small_elements=0)
+    set_limits(monkeypatch, saved_share=np.inf)
     tuning = ["tune", *image_file, "--ks", "1", "--folds", "2", "--metrics", "l2"]
     for arguments in (["classify", *image_file], tuning):
         assert main([*arguments, "--progress"]) == 0

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import set_limits
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 from sklearn.metrics import make_scorer, mean_absolute_error
@@ -165,9 +166,8 @@ def test_folds_share_screens(data, dtype, monkeypatch):
     """Whatever the screen, and in numbers of rows and ks around a panel's."""
     from fastknn import Index
     from fastknn.reference import reference_knn
-    from fastknn.search import trial
 
-    monkeypatch.setattr(trial, "SMALL_ELEMENTS", 0)
+    set_limits(monkeypatch, small_elements=0)
     random = np.random.default_rng(0)
     X = (random.normal(size=(700, 40)).cumsum(axis=1) * 10 + 100).clip(0, 255).astype(dtype)
     for metric in ("l1", "l2", "cosine"):

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
+from cases import set_limits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import neighbors as theirs
@@ -25,6 +26,7 @@ from fastknn import (
     NearestNeighbors,
 )
 from fastknn.reference import reference_knn
+from fastknn.search import policy
 
 DTYPES = [np.uint8, np.float32, np.float64]
 
@@ -274,10 +276,16 @@ def test_few_features_go_to_the_tree(caplog):
 def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):
     train, labels, queries = continuous
     seen = []
-    monkeypatch.setattr(
-        "fastknn.search.calls.screen_pays",
-        lambda n, rows, metric, threads: seen.append(n) or n >= 400,
+
+    def pays(known, limits):
+        seen.append(known.n_queries)
+        return known.n_queries >= 400
+
+    set_limits(monkeypatch, small_elements=0)
+    rules = (
+        rule._replace(applies=pays) if rule.choice == "auto" else rule for rule in policy.RULES
     )
+    monkeypatch.setattr(policy, "RULES", tuple(rules))
     model = KNeighborsClassifier(3, n_jobs=1).fit(train, labels)
     few = model.kneighbors(queries[:5])
     assert model._index.index.screen == "none"
@@ -290,5 +298,5 @@ def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):
         assert_array_equal(mine, other)
         assert_array_equal(mine[:5], some)
     assert model._index.index is first  # chosen once
-    assert seen == [105, 405, 505]
+    assert seen == [105, 405, np.inf, 505]  # the third: of the index that is then built
     assert model.fit(train, labels)._index.index.screen == "none"

@@ -13,7 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from cases import assert_same, points
+from cases import assert_same, choose_always, points
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
@@ -126,7 +126,7 @@ def test_pickles_are_the_same_with_every_screen(dtype, screen, monkeypatch):
     train, labels, queries = data(30, dtype)
     model = KNeighborsClassifier(3).fit(train, labels)
     hashed = joblib.hash(model)
-    monkeypatch.setattr("fastknn.search.adaptive.screen_for", lambda *args: screen)
+    choose_always(monkeypatch, screen)
     expected = model.predict_proba(queries)
     assert model._index.index.screen == screen
     assert joblib.hash(model) == hashed

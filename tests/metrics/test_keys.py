@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import all_dtypes, points
+from cases import all_dtypes, points, set_sizes
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, ground_truth, knn
@@ -59,7 +59,7 @@ def test_ground_truth_is_the_same_for_any_parts(dtype, metric, rows_in_a_part, m
 @all_dtypes
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_shared_by_threads(dtype, metric, monkeypatch):
-    monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
+    set_sizes(monkeypatch, thread_bytes=0)
     train, queries = copies(dtype, 900), copies(dtype, 2, seed=1)
     for screen in ("none", "direct", "quantized"):
         index = Index(train, metric, screen=screen)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from cases import set_limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -19,7 +20,7 @@ from fastknn.screens import cascade as cascades
 from fastknn.screens import maps, proposals, quantization
 from fastknn.screens.maps import Hadamard, random_rotation, shrink
 from fastknn.screens.proposals import principal_directions, propose
-from fastknn.search import calls, searcher, trial
+from fastknn.search import calls, policy, searcher, trial
 
 METRICS = ["l1", "l2"]
 SCREENS = ["none", "direct", "quantized", "projected", "auto"]
@@ -32,7 +33,7 @@ def small_plans(monkeypatch):
     monkeypatch.setattr(proposals, "PROJECTED_L2", ((3,), (3, 7), (7, 15)))
     monkeypatch.setattr(proposals, "PROJECTED_L1", ((4,), (4, 2)))
     monkeypatch.setattr(proposals, "FEWEST_GROUPS", 2)
-    monkeypatch.setattr(trial, "SMALL_ELEMENTS", 0)
+    set_limits(monkeypatch, small_elements=0)
 
 
 def structured(dtype, rows, width, seed=0):
@@ -444,7 +445,7 @@ def test_auto_says_what_it_chose(monkeypatch):
         "costs": index.costs_,
     }
     assert index.costs_[index.cascade] == min(index.costs_.values())
-    monkeypatch.setattr(trial, "SMALL_ELEMENTS", data.size + 1)
+    set_limits(monkeypatch, small_elements=data.size + 1)
     assert Index(data).cascade == "direct"
     assert Index(data, screen="direct").costs_ == {}
 
@@ -568,17 +569,28 @@ def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
     images = np.broadcast_to(np.uint8(0), (50_000, 3072))
     noise = np.broadcast_to(np.float32(0), (200_000, 128))
     for rows, least, most in ((images, 5000, 12_000), (noise, 600, 2500)):
-        assert not calls.screen_pays(least, rows, "l2", 2)
-        assert calls.screen_pays(most, rows, "l2", 2)
-        assert not calls.screen_pays(most, rows, "l2", 20)
-    asked = []
-    monkeypatch.setattr(calls, "screen_pays", lambda *sizes: asked.append(sizes) or True)
+        known = policy.Known.of(rows, "l2", n_threads=2)
+        for n_queries, n_threads, choice in (
+            (least, 2, "direct"),
+            (most, 2, "auto"),
+            (most, 20, "direct"),
+        ):
+            asked = known._replace(n_queries=n_queries, n_threads=n_threads)
+            assert policy.choose(policy.INDEX, asked).choice == choice
+    screens = []
+
+    def seen(train, metric, *, screen, **options):
+        screens.append(screen)
+        return Index(train, metric, screen=screen, **options)
+
+    monkeypatch.setattr(calls, "Index", seen)
+    set_limits(monkeypatch, saved_share=np.inf)
     data = structured(np.float32, 300, 40)
     for n_queries in (5, 20):
         found = knn(data[:n_queries], data, 3, n_jobs=1)
         expected = reference_knn(data[:n_queries], data, 3, "l2")
         assert_array_equal(found[1], expected[1])
-    assert [(n, len(rows), threads) for n, rows, _, threads in asked] == [(20, 300, 1)]
+    assert screens == ["none", "auto"]
 
 
 @pytest.mark.parametrize("screen", SCREENS)

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import all_dtypes, points
+from cases import all_dtypes, choose_always, points
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 
@@ -78,7 +78,7 @@ def test_nan_is_no_change():
 @pytest.mark.parametrize("screen", ["none", "direct", "auto"])
 @pytest.mark.parametrize("metric", ["manhattan", "euclidean", "cosine"])
 def test_estimators_answer_for_the_rows_as_they_are(dtype, screen, metric, monkeypatch):
-    monkeypatch.setattr("fastknn.search.adaptive.screen_for", lambda *args: screen)
+    choose_always(monkeypatch, screen)
     random = np.random.default_rng(1)
     train = random.integers(1, 100, (300, 8)).astype(dtype)
     queries = random.integers(1, 100, (20, 8)).astype(dtype)

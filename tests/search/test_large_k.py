@@ -4,14 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import all_dtypes, assert_same, both_metrics, grid, points
+from cases import all_dtypes, assert_same, both_metrics, grid, points, set_limits, set_sizes
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastknn import Index, knn
 from fastknn.engine import _core
 from fastknn.metrics.keys import ABSENT
 from fastknn.reference import reference_distances, reference_knn, reference_topk
-from fastknn.search import plan as plans
 from fastknn.search.searcher import Searcher
 from fastknn.voting.selection import topk
 
@@ -68,8 +67,8 @@ def test_any_number_of_queries(n_queries):
 @all_dtypes
 @pytest.mark.parametrize("screen", SCREENS)
 def test_screens(dtype, metric, screen, monkeypatch):
-    monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
-    monkeypatch.setattr("fastknn.search.searcher.ROWS_PER_NEIGHBOR", 0)  # the screen keeps its work
+    set_sizes(monkeypatch, thread_bytes=0)
+    set_limits(monkeypatch, rows_per_neighbor=0)  # the screen keeps its work
     random = np.random.default_rng(0)
     base = points(dtype, 30, 40, 1)
     train = base[random.integers(0, 30, 1500)]
@@ -82,7 +81,7 @@ def test_screens(dtype, metric, screen, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("kind", [points, grid])
 def test_angles(dtype, metric, kind, monkeypatch):
-    monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
+    set_sizes(monkeypatch, thread_bytes=0)
     queries, train = kind(dtype, 2, 5, 1), kind(dtype, 700, 5, 2)
     k = 400
     expected = reference_knn(queries, train, k, metric)
@@ -208,8 +207,8 @@ def test_nan_is_refused_as_for_few_neighbors():
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n_queries", [2, 40])
 def test_a_screen_that_gives_up_hands_on_what_it_found(metric, n_queries, n_jobs, monkeypatch):
-    monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
-    monkeypatch.setattr("fastknn.search.searcher.ROWS_PER_NEIGHBOR", 0)
+    set_sizes(monkeypatch, thread_bytes=0)
+    set_limits(monkeypatch, rows_per_neighbor=0)
     train, queries = points(np.float32, 9000, 24), points(np.float32, n_queries, 24, 1)
     index = Index(train, metric, screen="quantized")
     useful = index._searcher
@@ -235,7 +234,7 @@ def test_blocks_of_few_queries_bound_the_memory(monkeypatch):
     right = index.search(queries, k, n_jobs=1)
 
     def held(limit):
-        monkeypatch.setattr(plans, "RESERVOIR_BYTES", limit)
+        set_sizes(monkeypatch, reservoir_bytes=limit)
         tracemalloc.start()
         found = index.search(queries, k, n_jobs=1)
         peak = tracemalloc.get_traced_memory()[1] - sum(part.nbytes for part in found)

@@ -6,7 +6,7 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
-from cases import METRICS, assert_same
+from cases import METRICS, assert_same, set_limits
 from numpy.testing import assert_array_equal
 
 from fastknn import (
@@ -61,7 +61,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(cascades, "THREADS_ELEMENTS", 1 << 11)
     monkeypatch.setattr(proposals, "SAMPLE_ROWS", 100)
     monkeypatch.setattr(trial, "CHUNK_BYTES", 1 << 14)
-    monkeypatch.setattr(trial, "SMALL_ELEMENTS", 0)
+    set_limits(monkeypatch, small_elements=0)
     monkeypatch.setattr(trial, "TRIED_ROWS", 100)
     monkeypatch.setattr(trial, "LEAST_TRIED_QUERIES", 16)
     monkeypatch.setattr(trial, "TRIED_QUERIES", 16)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import set_limits, set_sizes
 from sklearn import config_context
 
 from fastknn import Index, KNeighborsTransformer, LocalOutlierFactor, NearestNeighbors
@@ -29,8 +30,8 @@ def put(rows, where, random):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_row_is_in_range(dtype, metric, screen, where, monkeypatch):
-    monkeypatch.setattr("fastknn.search.trial.SMALL_ELEMENTS", 0)
-    monkeypatch.setattr("fastknn.search.plan.THREAD_BYTES", 0)
+    set_limits(monkeypatch, small_elements=0)
+    set_sizes(monkeypatch, thread_bytes=0)
     random = np.random.default_rng(0)
     train = random.integers(0, 200, (700, 32)).astype(dtype)
     queries = random.integers(0, 200, (12, 32)).astype(np.float64)

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, points
+from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, points, set_sizes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,7 +13,6 @@ from numpy.testing import assert_array_equal
 
 from fastknn import pairwise_distances
 from fastknn.reference import reference_pairwise
-from fastknn.search import plan as plans
 
 
 def error_bound(dtype, width, metric):
@@ -177,7 +176,7 @@ OUTS = {
 @pytest.mark.parametrize("kind", OUTS)
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_out(monkeypatch, dtype, metric, out_type, kind, n_jobs):
-    monkeypatch.setattr(plans, "THREAD_BYTES", 0)
+    set_sizes(monkeypatch, thread_bytes=0)
     n_rows = 1 if kind.startswith("Fortran") else 45
     queries, train = points(dtype, 29, 10, 1), points(dtype, n_rows, 10, 2)
     out = OUTS[kind]((29, n_rows), out_type)
@@ -211,9 +210,9 @@ def test_forms(dtype, metric):
 
 PLANS = {
     "threads": {},
-    "one query a block": {"QUERY_BLOCK_BYTES": 1},
-    "five queries a block": {"QUERY_BLOCK_MAX": 5},
-    "one panel a step": {"STEP_PAIRS": 1},
+    "one query a block": {"query_block_bytes": 1},
+    "five queries a block": {"query_block_max": 5},
+    "one panel a step": {"step_pairs": 1},
 }
 
 
@@ -226,8 +225,7 @@ def test_plans_agree_to_the_bit(monkeypatch, dtype, metric, n_queries, width):
     expected = pairwise_distances(queries, train, metric, n_jobs=1)
     for plan in PLANS.values():
         with monkeypatch.context() as patch:
-            for name, value in {"THREAD_BYTES": 0, **plan}.items():
-                patch.setattr(plans, name, value)
+            set_sizes(patch, **{"thread_bytes": 0, **plan})
             for n_jobs in (1, 2, 3, 8):
                 found = pairwise_distances(queries, train, metric, n_jobs=n_jobs)
                 assert_array_equal(found, expected, strict=True)

@@ -9,7 +9,17 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from cases import DTYPES, METRICS, SIZES, all_dtypes, assert_same, both_metrics, grid, points
+from cases import (
+    DTYPES,
+    METRICS,
+    SIZES,
+    all_dtypes,
+    assert_same,
+    both_metrics,
+    grid,
+    points,
+    set_sizes,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -530,17 +540,17 @@ class Updates(list):
 @all_dtypes
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n_queries", [1, 7, 100])
-@pytest.mark.parametrize("pairs_a_step", [1, plans.STEP_PAIRS])
+@pytest.mark.parametrize("pairs_a_step", [1, plans.SIZES.step_pairs])
 def test_progress_sums_to_the_queries(monkeypatch, dtype, metric, n_jobs, n_queries, pairs_a_step):
-    monkeypatch.setattr(plans, "THREAD_BYTES", 0)
-    monkeypatch.setattr(plans, "STEP_PAIRS", pairs_a_step)
+    set_sizes(monkeypatch, thread_bytes=0)
+    set_sizes(monkeypatch, step_pairs=pairs_a_step)
     updates = Updates()
     queries, train = points(dtype, n_queries, 4, 1), points(dtype, 150, 4, 2)
     assert_right(queries, train, 3, metric, n_jobs=n_jobs, progress=updates)
     assert min(updates) > 0
     assert sum(updates) == pytest.approx(n_queries)
     shared = n_queries < 100 and n_jobs == 3  # then each thread takes several pieces
-    most = 3 * plans.SHARED_PIECES if shared else 9
+    most = 3 * plans.SIZES.shared_pieces if shared else 9
     assert (len(updates) >= 150 / 64) if pairs_a_step == 1 else (len(updates) <= most)
 
 
@@ -663,10 +673,12 @@ def test_anything(data):
     n_jobs = data.draw(st.integers(1, 3), "n_jobs")
     # Threads even for so little work, and blocks that end anywhere.
     limits = {
-        "THREAD_BYTES": 0,
-        "QUERY_BLOCK_MAX": data.draw(st.integers(1, 14), "queries of a block"),
-        "STEP_PAIRS": data.draw(st.sampled_from([1, plans.STEP_PAIRS]), "pairs of a step"),
-        "PARTIAL_BYTES": data.draw(st.sampled_from([0, plans.PARTIAL_BYTES]), "partial results"),
+        "thread_bytes": 0,
+        "query_block_max": data.draw(st.integers(1, 14), "queries of a block"),
+        "step_pairs": data.draw(st.sampled_from([1, plans.SIZES.step_pairs]), "pairs of a step"),
+        "partial_bytes": data.draw(
+            st.sampled_from([0, plans.SIZES.partial_bytes]), "partial results"
+        ),
     }
-    with mock.patch.multiple(plans, **limits):
+    with mock.patch.object(plans, "SIZES", plans.SIZES._replace(**limits)):
         assert_right(queries, train, k, metric, n_jobs=n_jobs)

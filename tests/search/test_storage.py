@@ -8,12 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
+from cases import set_limits
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, load_index
 from fastknn.reference import reference_knn
 from fastknn.screens import proposals
-from fastknn.search import trial
 from fastknn.search.storage import VERSION
 
 METRICS = ["l1", "l2"]
@@ -313,7 +313,7 @@ def test_pickles_are_never_read(saved):
 
 def test_rows_on_disk_are_not_loaded(tmp_path, monkeypatch):
     """A search takes memory for codes and candidates, not for the training rows."""
-    monkeypatch.setattr(trial, "SMALL_ELEMENTS", 0)
+    set_limits(monkeypatch, small_elements=0)
     train = rows(np.float64, 20_000, 0, width=200)
     Index(train, screen="projected").save(tmp_path / "saved")
     tracemalloc.start()

@@ -13,7 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from cases import all_dtypes, assert_same, both_metrics, grid, points
+from cases import all_dtypes, assert_same, both_metrics, grid, points, set_sizes
 
 import fastknn
 from fastknn import Index, pairwise_distances
@@ -28,18 +28,18 @@ JOBS = [1, 2, 3, 8]
 @pytest.fixture
 def eager_threads(monkeypatch):
     """Threads however little the work is."""
-    monkeypatch.setattr(plans, "THREAD_BYTES", 0)
+    set_sizes(monkeypatch, thread_bytes=0)
 
 
 # --- plans -----------------------------------------------------------------------------------
 
 PLANS = {
     "as it comes": {},
-    "one query a block": {"QUERY_BLOCK_BYTES": 1},
-    "five queries a block": {"QUERY_BLOCK_MAX": 5},
-    "one panel a step": {"STEP_PAIRS": 1},
-    "one query a block, one panel a step": {"QUERY_BLOCK_BYTES": 1, "STEP_PAIRS": 1},
-    "never split over rows": {"PARTIAL_BYTES": 0},
+    "one query a block": {"query_block_bytes": 1},
+    "five queries a block": {"query_block_max": 5},
+    "one panel a step": {"step_pairs": 1},
+    "one query a block, one panel a step": {"query_block_bytes": 1, "step_pairs": 1},
+    "never split over rows": {"partial_bytes": 0},
 }
 
 
@@ -48,8 +48,7 @@ PLANS = {
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("made", [points, grid])
 def test_plans_agree_to_the_bit(monkeypatch, eager_threads, dtype, metric, plan, made):
-    for name, value in plan.items():
-        monkeypatch.setattr(plans, name, value)
+    set_sizes(monkeypatch, **plan)
     train = made(dtype, 150, 7, 1)
     index = Index(train, metric)
     for n_queries in (1, 2, 13, 110):
@@ -70,8 +69,7 @@ def test_rounded_queries_on_every_plan(monkeypatch, eager_threads, dtype, metric
     expected = reference_knn(queries, train, 6, metric)
     for plan in PLANS.values():
         with monkeypatch.context() as patch:
-            for name, value in plan.items():
-                patch.setattr(plans, name, value)
+            set_sizes(patch, **plan)
             for n_jobs in JOBS:
                 assert_same(Index(train, metric).search(queries, 6, n_jobs=n_jobs), expected)
 
@@ -81,21 +79,20 @@ def test_the_plans_above_are_different_plans(monkeypatch, eager_threads):
 
     def plan(n_queries, n_threads, **limits):
         with monkeypatch.context() as patch:
-            for name, value in limits.items():
-                patch.setattr(plans, name, value)
+            set_sizes(patch, **limits)
             return plans.plan(n_queries, panels, n_threads, 7, result_bytes=16)
 
     panels = Index(points(np.uint8, 150, 7))._searcher.panels
     n_panels = panels.n_panels
     parts, n_splits = plan(1, 8)
     assert n_splits == len(parts) == min(8, n_panels) > 1
-    parts, n_splits = plan(1, 8, PARTIAL_BYTES=0)
+    parts, n_splits = plan(1, 8, partial_bytes=0)
     assert n_splits == len(parts) == 1
-    parts, n_splits = plan(5, 3, QUERY_BLOCK_BYTES=1)
+    parts, n_splits = plan(5, 3, query_block_bytes=1)
     assert (n_splits, len(parts)) == (3, 15)
     parts, n_splits = plan(110, 2)
     assert (n_splits, len(parts)) == (1, 2)
-    parts, n_splits = plan(110, 2, QUERY_BLOCK_BYTES=1, STEP_PAIRS=1)
+    parts, n_splits = plan(110, 2, query_block_bytes=1, step_pairs=1)
     assert (n_splits, len(parts), len(parts[0].steps)) == (1, 110, n_panels)
 
 
@@ -117,7 +114,7 @@ def test_work_enough_for_threads(dtype, metric):
     index = Index(train, metric, n_jobs=1)
     for n_queries in (3, 450):
         queries = grid(dtype, n_queries, 16, 2)
-        assert n_queries < 14 or n_queries * train.size > plans.THREAD_BYTES
+        assert n_queries < 14 or n_queries * train.size > plans.SIZES.thread_bytes
         expected = reference_knn(queries, train, 10, metric)
         for n_jobs in (*JOBS, None, -1, -2):
             assert_same(index.search(queries, 10, n_jobs=n_jobs), expected)
@@ -403,8 +400,8 @@ def test_for_each_runs_as_many_at_once_as_asked():
 
 
 def test_n_jobs_is_obeyed(eager_threads, monkeypatch):
-    monkeypatch.setattr(plans, "QUERY_BLOCK_BYTES", 1)
-    monkeypatch.setattr(plans, "STEP_PAIRS", 1)
+    set_sizes(monkeypatch, query_block_bytes=1)
+    set_sizes(monkeypatch, step_pairs=1)
     train = points(np.uint8, 100, 5)
     before = threading.active_count()
 
@@ -500,8 +497,8 @@ class Fails:
 @pytest.mark.parametrize("n_queries", [2, 50])
 @pytest.mark.parametrize("failure", [ZeroDivisionError("progress fails"), KeyboardInterrupt()])
 def test_failures_stop_every_thread(eager_threads, monkeypatch, n_jobs, n_queries, failure):
-    monkeypatch.setattr(plans, "QUERY_BLOCK_MAX", 5)
-    monkeypatch.setattr(plans, "STEP_PAIRS", 1)
+    set_sizes(monkeypatch, query_block_max=5)
+    set_sizes(monkeypatch, step_pairs=1)
     queries, train = points(np.float32, n_queries, 9, 1), points(np.float32, 300, 9, 2)
     index = Index(train)
     expected = index.search(queries, 5)
@@ -547,7 +544,7 @@ def ctrl_c_interrupts():
 
 
 def test_ctrl_c_inside_a_process_that_goes_on(ctrl_c_interrupts, monkeypatch):
-    monkeypatch.setattr(plans, "STEP_PAIRS", 1)
+    set_sizes(monkeypatch, step_pairs=1)
     queries, train = points(np.uint8, 30, 9, 1), points(np.uint8, 300, 9, 2)
     index = Index(train)
 

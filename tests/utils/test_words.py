@@ -8,6 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
+from cases import set_limits
 from sklearn.datasets import load_digits
 
 import fastknn
@@ -92,8 +93,8 @@ def test_an_index_is_not_written_over_anything(tmp_path):
 @pytest.fixture
 def chosen(monkeypatch):
     """Rows for which a screen is chosen, however few they are."""
-    monkeypatch.setattr("fastknn.search.trial.SMALL_ELEMENTS", 0)
-    monkeypatch.setattr("fastknn.search.calls.screen_pays", lambda *_: True)
+    set_limits(monkeypatch, small_elements=0)
+    set_limits(monkeypatch, saved_share=np.inf)
     return np.random.default_rng(0).normal(size=(400, 40)).astype(np.float32)
 
 
