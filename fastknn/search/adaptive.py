@@ -22,6 +22,14 @@ class AdaptiveIndex:
     for it. Searches from many threads are safe: one of them builds the next screen, and the others
     go on with the one that is there. Rows and queries are scikit-learn's, which has looked for NaN
     already. It is never pickled: estimators leave it out.
+
+    Parameters
+    ----------
+    train : ndarray (n_rows, width)
+    metric : str
+        As for `Index`.
+    n_jobs : int or None
+        Threads that build the first index.
     """
 
     def __init__(self, train: np.ndarray, metric: str, n_jobs: int | None) -> None:
@@ -29,7 +37,19 @@ class AdaptiveIndex:
         self.n_queries, self._lock, self._is_building = 0, Lock(), False
 
     def search(self, X: np.ndarray, k: int, n_jobs: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Distances and indices of the k nearest rows, ready for scikit-learn."""
+        """Find the k nearest rows of each query.
+
+        Parameters
+        ----------
+        X : ndarray (n_queries, width)
+        k : int
+        n_jobs : int or None
+
+        Returns
+        -------
+        distances : ndarray (n_queries, k) of float64
+        indices : ndarray (n_queries, k) of int64
+        """
         n_threads = thread_count(n_jobs)
         self._grow(len(X), k, n_threads)
         index = self.index
@@ -38,7 +58,12 @@ class AdaptiveIndex:
         return as_distances(found, index.metric), found.rows
 
     def append(self, X: np.ndarray) -> None:
-        """Add training rows."""
+        """Add training rows.
+
+        Parameters
+        ----------
+        X : ndarray (n_rows, width)
+        """
         with self._lock:
             self.index.append(X)
 

@@ -158,6 +158,16 @@ RULES = (
 def choose(when: str, known: Known) -> Rule:
     """The first rule of this moment that applies.
 
+    Parameters
+    ----------
+    when : str
+        `FIT`, `INDEX` or `SEARCH`.
+    known : Known
+
+    Returns
+    -------
+    Rule
+
     Examples
     --------
     >>> import numpy as np
