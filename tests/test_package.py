@@ -116,12 +116,12 @@ def test_public_search_names_have_examples(name):
     assert doctest.DocTestFinder().find(getattr(fastknn, name), name)[0].examples
 
 
-PUBLIC = {
-    name
+PUBLIC = [
+    getattr(module, name)
     for module in (fastknn, *(getattr(fastknn, one) for one in fastknn.__all__))
     if inspect.ismodule(module)
     for name in module.__all__
-}
+]
 
 
 def public_callables():
@@ -134,7 +134,7 @@ def public_callables():
             value = getattr(importlib.import_module(name), one)
             if not callable(value) or not value.__module__.startswith("fastknn"):
                 continue
-            yield f"{module}.{one}", value, one in PUBLIC
+            yield f"{module}.{one}", value, any(value is public for public in PUBLIC)
             for method, defined in vars(value).items() if inspect.isclass(value) else ():
                 if not method.startswith("_") and inspect.isfunction(defined):
                     yield f"{module}.{one}.{method}", defined, False
