@@ -1,11 +1,15 @@
 """Shapes, types and data that several tests go through."""
 
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from fastknn.search import plan, policy
 
+# -P: in a folder with fastknn's source, the installed fastknn is imported all the same.
+PYTHON = [sys.executable, "-P"]
 DTYPES = [np.uint8, np.float32, np.float64]
 METRICS = ["l1", "l2"]
 # Around every number of queries in a tile, rows in a panel and elements in a group.

@@ -6,10 +6,10 @@ import inspect
 import pkgutil
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from cases import PYTHON
 
 import fastknn
 
@@ -47,7 +47,7 @@ def test_unknown_names(name):
 def loaded_by(code):
     """Names of the modules that some code loads, in a fresh process."""
     child = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        [*PYTHON, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
         env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,
@@ -158,3 +158,22 @@ def test_docstrings_are_whole(value, is_public):
     if is_public:
         assert doctest.DocTestFinder().find(value, value.__name__)[0].examples
         assert "Raises" in sections or not parameters
+
+
+def test_source_that_is_not_built_says_what_to_do(tmp_path):
+    for name in ("__init__.py", "engine/__init__.py"):
+        (tmp_path / "fastknn" / name).parent.mkdir(exist_ok=True, parents=True)
+        text = (Path(fastknn.__file__).parent / name).read_text()
+        (tmp_path / "fastknn" / name).write_text(text)
+    child = subprocess.run(
+        [*PYTHON, "-c", "import fastknn.engine"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert child.returncode == 1
+    said = child.stderr.splitlines()[-1]
+    assert said.startswith(
+        f"ImportError: fastknn was imported from {tmp_path}, where its extension"
+    )
+    assert f"pip install {tmp_path}" in said

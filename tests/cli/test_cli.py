@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import set_limits
+from cases import PYTHON, set_limits
 from sklearn.datasets import load_digits
 
 from fastknn import knn
@@ -340,7 +340,7 @@ def test_interrupt(archives, monkeypatch, capsys):
 
 def test_demo_in_a_fresh_process():
     done = subprocess.run(
-        [sys.executable, "-m", "fastknn", "demo", "--k", "3"],
+        [*PYTHON, "-m", "fastknn", "demo", "--k", "3"],
         capture_output=True,
         text=True,
         check=True,
@@ -356,7 +356,7 @@ def test_a_closed_pipe_is_no_error(arguments):
     """Not at the end of Python either, which flushes what was printed."""
     code = f"import sys; from fastknn.cli import main; sys.exit(main({arguments}))"
     run = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PYTHON, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     run.stdout.close()
     assert run.stderr.read() == ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import PYTHON
 
 from fastknn import datasets
 from fastknn.cli import main
@@ -757,7 +758,7 @@ for path in sorted(folder.glob("[0-9]*.mat")):
         raise AssertionError(path)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([*PYTHON, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 10 << 10  # KiB
 
 
@@ -1195,7 +1196,7 @@ def test_import_is_cheap():
     )
     root = str(Path(datasets.__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": root}, capture_output=True, text=True
+        [*PYTHON, "-c", code], env={"PYTHONPATH": root}, capture_output=True, text=True
     )
     assert (done.stdout.strip(), done.stderr) == ("", "")
 

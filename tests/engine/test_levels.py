@@ -4,11 +4,11 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import PYTHON
 from numpy.testing import assert_array_equal
 
 import fastknn
@@ -102,7 +102,7 @@ def run_child(code, *arguments, level):
         environment["FASTKNN_CPU"] = level
     root = str(Path(fastknn.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [*PYTHON, "-c", code, *map(str, arguments)],
         env={**environment, "PYTHONPATH": root, "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,
@@ -228,7 +228,7 @@ def test_angles_are_the_same_on_every_level():
     found = set()
     for level in _core.cpu_levels():
         done = subprocess.run(
-            [sys.executable, "-c", ANGLES],
+            [*PYTHON, "-c", ANGLES],
             env={**os.environ, "FASTKNN_CPU": level},
             capture_output=True,
             text=True,

@@ -1,11 +1,11 @@
 """Estimators as ONNX, by skl2onnx, and as files of skops."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import PYTHON
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 from sklearn.compose import ColumnTransformer
@@ -211,7 +211,7 @@ for model in (
 def test_whatever_is_imported_first(order):
     pytest.importorskip("skl2onnx")
     child = subprocess.run(
-        [sys.executable, "-c", order + CONVERT],
+        [*PYTHON, "-c", order + CONVERT],
         env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1])},
         capture_output=True,
         text=True,
@@ -231,7 +231,7 @@ def test_nothing_is_loaded_and_nothing_breaks_without_it():
         "try:\n    onnx.register()\nexcept ImportError as error:\n    print(error)"
     )
     child = subprocess.run(
-        [sys.executable, "-c", code],
+        [*PYTHON, "-c", code],
         env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1])},
         capture_output=True,
         text=True,

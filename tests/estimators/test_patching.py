@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.neighbors
+from cases import PYTHON
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import manifold
 from sklearn.manifold import _isomap
@@ -125,7 +126,7 @@ def run(*arguments, folder):
     """The command in a process of its own."""
     package = str(Path(fastknn.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-m", "fastknn", "run", *map(str, arguments)],
+        [*PYTHON, "-m", "fastknn", "run", *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": package},
         capture_output=True,

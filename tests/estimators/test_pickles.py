@@ -6,14 +6,13 @@
 import copy
 import pickle
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from cases import assert_same, choose_always, points
+from cases import PYTHON, assert_same, choose_always, points
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
@@ -300,7 +299,7 @@ def test_memory_answers_in_another_process(tmp_path):
     answers = []
     for searched in ("not", "searched"):
         child = subprocess.run(
-            [sys.executable, str(tmp_path / "rerun.py"), str(tmp_path / "memory"), searched],
+            [*PYTHON, str(tmp_path / "rerun.py"), str(tmp_path / "memory"), searched],
             env={"PYTHONPATH": root},
             capture_output=True,
             text=True,

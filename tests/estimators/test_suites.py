@@ -8,13 +8,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import patched_plugin
 import pytest
+from cases import PYTHON
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 
@@ -108,7 +108,7 @@ def run_suite(say, tmp_path, name: str, screen: str = "") -> None:
     root = str(Path(fastknn.__file__).parents[1])
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "patched_plugin", "--pyargs"),
+            *(*PYTHON, "-m", "pytest", "-q", "-p", "patched_plugin", "--pyargs"),
             *suite.modules,
             *("-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--tb=short"),
             *("-k", chosen),

@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from cases import set_limits
+from cases import PYTHON, set_limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -634,7 +633,7 @@ def test_every_level(tmp_path, dtype):
             np.save(tmp_path / f"{metric}{place}.npy", array)
     for level in _core.cpu_levels():
         done = subprocess.run(
-            [sys.executable, "-c", LEVEL_CODE, str(tmp_path)],
+            [*PYTHON, "-c", LEVEL_CODE, str(tmp_path)],
             env={**os.environ, "FASTKNN_CPU": level},
             capture_output=True,
             text=True,

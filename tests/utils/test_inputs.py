@@ -3,13 +3,13 @@
 import datetime
 import re
 import subprocess
-import sys
 import warnings
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import PYTHON
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
@@ -458,7 +458,7 @@ def test_what_arrays_and_tables_import():
         "print(sorted({'sklearn', 'pandas', 'polars', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [*PYTHON, "-c", code],
         env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,

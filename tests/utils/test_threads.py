@@ -13,7 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from cases import all_dtypes, assert_same, both_metrics, grid, points, set_sizes
+from cases import PYTHON, all_dtypes, assert_same, both_metrics, grid, points, set_sizes
 
 import fastknn
 from fastknn import Index, pairwise_distances
@@ -263,7 +263,7 @@ def run(code, **variables):
     inherited = {name: value for name, value in os.environ.items() if name not in limits}
     root = str(Path(fastknn.__file__).parents[1])
     child = subprocess.run(
-        [sys.executable, *code],
+        [*PYTHON, *code],
         env={**inherited, "PYTHONPATH": root, **variables},
         capture_output=True,
         text=True,
@@ -593,7 +593,7 @@ def test_ctrl_c_ends_a_long_search(ctrl_c_interrupts, n_jobs):
     """The search would take minutes; the signal comes while kernels run, not between calls."""
     root = str(Path(fastknn.__file__).parents[1])
     child = subprocess.Popen(
-        [sys.executable, "-c", LONG_SEARCH, str(n_jobs)],
+        [*PYTHON, "-c", LONG_SEARCH, str(n_jobs)],
         env={**os.environ, "PYTHONPATH": root, "PYTHONSAFEPATH": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

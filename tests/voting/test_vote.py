@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import PYTHON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -678,7 +679,7 @@ def run_probe(folder, **environment):
     """Number of kernels with a cache, and of those found in it, in a fresh process."""
     kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     result = subprocess.run(
-        [sys.executable, "-c", PROBE, str(folder)],
+        [*PYTHON, "-c", PROBE, str(folder)],
         env={**kept, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", **environment},
         capture_output=True,
         text=True,

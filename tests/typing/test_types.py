@@ -1,0 +1,61 @@
+"""What type checkers and editors know of the public names."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from cases import PYTHON
+
+import fastknn
+
+HERE = Path(__file__).resolve().parent
+mypy = pytest.importorskip("mypy")
+
+
+def checked(name, tmp_path):
+    """Lines of mypy's report on one of the scripts here, by line number."""
+    done = subprocess.run(
+        [
+            *(*PYTHON, "-m", "mypy", "--cache-dir", tmp_path, "--show-error-codes"),
+            *("--ignore-missing-imports", "--follow-imports=silent", HERE / name),
+        ],
+        env={"MYPYPATH": str(Path(fastknn.__file__).parents[1]), "PATH": ""},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    lines = {}
+    for line in done.stdout.splitlines():
+        file, number, *rest = line.split(":", 2)
+        if Path(file).name == name:
+            lines.setdefault(int(number), []).append(rest[0].strip())
+    return lines
+
+
+def test_a_correct_script_is_accepted_and_nothing_is_any(tmp_path):
+    found = checked("correct.py", tmp_path)
+    source = (HERE / "correct.py").read_text().splitlines()
+    revealed = {number for number, line in enumerate(source, 1) if "reveal_type" in line}
+    assert set(found) == revealed
+    for (note,) in found.values():
+        assert note.startswith("note: Revealed type is")
+        kind = note.split('"')[1]
+        assert kind != "Any"
+        assert not kind.startswith("def")
+
+
+def test_every_mistake_is_found(tmp_path):
+    found = checked("mistakes.py", tmp_path)
+    source = (HERE / "mistakes.py").read_text().splitlines()
+    mistakes = {number for number, line in enumerate(source, 1) if "# mistake" in line}
+    errors = {n for n, notes in found.items() if any(note.startswith("error") for note in notes)}
+    assert errors == mistakes
+
+
+@pytest.mark.parametrize("name", fastknn.__all__)
+def test_every_public_name_is_known(name, tmp_path):
+    """The imports for type checkers name what is loaded lazily, and no more."""
+    text = Path(fastknn.__file__).read_text()
+    if name != "__version__":
+        assert f"import {name} as {name}\n" in text
