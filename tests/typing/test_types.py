@@ -1,5 +1,6 @@
 """What type checkers and editors know of the public names."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,22 +15,26 @@ mypy = pytest.importorskip("mypy")
 
 def checked(name, tmp_path):
     """Lines of mypy's report on one of the scripts here, by line number."""
+    env = {"PATH": ""}
+    folder = Path(fastknn.__file__).parents[1]
+    if folder.name != "site-packages":  # mypy looks there by itself, and refuses it as a path
+        env["MYPYPATH"] = str(folder)
     done = subprocess.run(
         [
             *(*PYTHON, "-m", "mypy", "--cache-dir", tmp_path, "--show-error-codes"),
             *("--ignore-missing-imports", "--follow-imports=silent", HERE / name),
         ],
-        env={"MYPYPATH": str(Path(fastknn.__file__).parents[1]), "PATH": ""},
+        env=env,
         capture_output=True,
         text=True,
         cwd=tmp_path,
         timeout=300,
     )
+    assert not done.stderr
     lines = {}
-    for line in done.stdout.splitlines():
-        file, number, *rest = line.split(":", 2)
-        if Path(file).name == name:
-            lines.setdefault(int(number), []).append(rest[0].strip())
+    for file, number, note in re.findall(r"^(.+?):(\d+): (.+)$", done.stdout, re.MULTILINE):
+        assert Path(file).name == name
+        lines.setdefault(int(number), []).append(note)
     return lines
 
 
