@@ -220,7 +220,7 @@ def test_hadamard_bounds_are_lower_bounds(kind, dtype, monkeypatch):
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 16, 43, 100, 257, 300, 768, 1000, 2050])
 def test_hadamard_against_its_matrix(width):
-    """Its slow twin: permutations, signs and SciPy's matrix, block by block, in float64."""
+    """The reference: permutations, signs and SciPy's matrix, block by block, in float64."""
     from scipy.linalg import hadamard
 
     random = np.random.default_rng(width)
@@ -245,10 +245,10 @@ def test_hadamard_against_its_matrix(width):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("width", [1, 5, 64, 300])
 @pytest.mark.parametrize("spread", [0, 3, 9])
-def test_rows_at_the_very_edge_of_their_bounds_survive(metric, width, spread):
+def test_rows_at_the_very_edge_of_their_bounds_stay_candidates(metric, width, spread):
     """As near to the query as its code and error allow, and no nearer than what is wanted.
 
-    The triangle inequality is an equality here, so only the room for float32 is left.
+    The triangle inequality is an equality here, so only the slack for float32 is left.
     """
     random = np.random.default_rng(width + spread)
     n, zero = 200, np.zeros(1)
@@ -342,7 +342,7 @@ def test_the_test_above_sees_one_per_cent(metric, monkeypatch):
 
 
 def test_a_wrong_bound_would_be_seen(monkeypatch):
-    """Without its error, a screen misses neighbors: the comparisons above have teeth."""
+    """Without its error, a screen misses neighbors: the comparisons above can fail."""
     data, queries = structured(np.float32, 3000, 40), structured(np.float32, 300, 40, seed=5)
     index = Index(data, "l2", screen="quantized")
     cascade, (rows,) = index._searcher.screen, index._searcher.codes
@@ -378,7 +378,7 @@ def test_distances_closer_than_float32_can_tell(dtype, width, spread):
 
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 @pytest.mark.parametrize(("offset", "gives_up"), [(1e3, False), (1e6, False), (0, True)])
-def test_what_the_expanded_screen_is_centerd_on(dtype, offset, gives_up):
+def test_what_the_expanded_screen_is_centered_on(dtype, offset, gives_up):
     """Far from the origin it rules out as much; about two far centers it gives up."""
     random = np.random.default_rng(4)
     rows = random.normal(size=(4000, 30)) + offset
@@ -417,7 +417,7 @@ def test_shrunk_matrices_do_not_stretch():
 
 
 def test_rotation_spreads_and_projection_prunes():
-    """What screens are for: of structured rows, few survive the first stage."""
+    """What screens are for: of structured rows, few are candidates after the first stage."""
     data, queries = structured(np.float32, 4000, 64), structured(np.float32, 30, 64, seed=5)
     for metric in METRICS:
         for screen in ("quantized", "projected"):

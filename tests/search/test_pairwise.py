@@ -1,4 +1,4 @@
-"""pairwise_distances against its NumPy twin: exact for bytes, the promised error for floats."""
+"""pairwise_distances against the reference: exact for bytes, the promised error for floats."""
 
 import itertools
 import tracemalloc
@@ -20,7 +20,8 @@ def error_bound(dtype, width, metric):
 
     With u half a unit in the last place: a difference is off by u, its square by 3 u, a sum of
     256 terms by 255 u more (the first addition, to zero, is exact); a root halves that, and the
-    result is rounded once more. All else is in float64: the sum of the sums, and the twin.
+    result is rounded once more. All else is in float64: the sum of the sums, and
+    the reference implementation.
     """
     half_unit = np.finfo(dtype).eps / 2
     terms = min(width, 256)
