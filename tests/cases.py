@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from fastknn.engine import _core
 from fastknn.search import plan, policy
+from fastknn.search.searcher import Searcher
 
 # -P: in a folder with fastknn's source, the installed fastknn is imported all the same.
 PYTHON = [sys.executable, "-P"]
@@ -37,6 +39,17 @@ def assert_same(found, expected):
     for fast, slow in zip(found, expected, strict=True):
         assert_array_equal(fast, slow, strict=True)
         assert fast.tobytes() == slow.tobytes()
+
+
+def without_bounds(index):
+    """The searcher of an index with codes whose errors are infinite: they rule nothing out."""
+    useful = index._searcher
+    errors = np.full(len(index.train), np.inf, np.float32)
+    codes = [
+        _core.CodeRows(rows.codes, useful.screen_metric, rows.scale, errors)
+        for rows in useful.codes
+    ]
+    return Searcher(useful.train, useful.metric, useful.screen, 2, codes)
 
 
 def set_limits(monkeypatch, **limits):

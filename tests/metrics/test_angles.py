@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cases import without_bounds
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 
@@ -21,6 +22,7 @@ from fastknn import (
 )
 from fastknn.reference import reference_angles, reference_knn
 from fastknn.screens.direct import DIFFERENCES
+from fastknn.search import trial
 
 DTYPES = [np.uint8, np.float32, np.float64]
 both_angles = pytest.mark.parametrize("metric", ["cosine", "correlation"])
@@ -325,7 +327,9 @@ def test_codes_that_say_nothing_give_way():
     random = np.random.default_rng(0)
     rows = (random.random((4000, 64)) < 0.5).astype(np.uint8)
     index = Index(rows, "cosine", screen="quantized")
+    index._searcher = without_bounds(index)
     found = index.search(rows[:100], 5)
+    assert 0 < index.stats_["rows_given_up"] < 100 * 4000
     assert_array_equal(found[1], Index(rows, "cosine", screen="none").search(rows[:100], 5)[1])
     many = index.search(rows[:5], 3000)
     assert_exact(many, rows[:5], rows, 3000, "cosine")
@@ -337,7 +341,7 @@ def test_nearly_parallel_rows_are_not_lost_to_the_rounding_of_directions(
     dtype, angle, metric, monkeypatch
 ):
     """Angles that differ by less than directions are off, screened with little other slack."""
-    monkeypatch.setattr("fastknn.search.searcher.screen_of", lambda *args: DIFFERENCES)
+    monkeypatch.setattr(trial, "screen_of", lambda *args: DIFFERENCES)
     random = np.random.default_rng(0)
     query = random.normal(size=(1, 12))
     basis = np.linalg.qr(np.stack([query[0], np.ones(12), *random.normal(size=(10, 12))]).T)[0]
@@ -345,4 +349,6 @@ def test_nearly_parallel_rows_are_not_lost_to_the_rounding_of_directions(
         away = random.normal(size=(600, 10)) @ basis[:, 2:].T  # at a right angle to the query
         rows = query + angle * away / np.linalg.norm(away, axis=1, keepdims=True)
         rows, queries = rows.astype(dtype), query.astype(dtype)
-        assert_exact(Index(rows, metric).search(queries, 20), queries, rows, 20, metric)
+        index = Index(rows, metric)
+        assert index._searcher.screen == DIFFERENCES
+        assert_exact(index.search(queries, 20), queries, rows, 20, metric)

@@ -4,14 +4,22 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import all_dtypes, assert_same, both_metrics, grid, points, set_limits, set_sizes
+from cases import (
+    all_dtypes,
+    assert_same,
+    both_metrics,
+    grid,
+    points,
+    set_limits,
+    set_sizes,
+    without_bounds,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastknn import Index, knn
 from fastknn.engine import _core
 from fastknn.metrics.keys import ABSENT
 from fastknn.reference import reference_distances, reference_knn, reference_topk
-from fastknn.search.searcher import Searcher
 from fastknn.voting.selection import topk
 
 MANY = _core.MANY_NEIGHBORS
@@ -211,12 +219,7 @@ def test_a_screen_that_gives_up_hands_on_what_it_found(metric, n_queries, n_jobs
     set_limits(monkeypatch, rows_per_neighbor=0)
     train, queries = points(np.float32, 9000, 24), points(np.float32, n_queries, 24, 1)
     index = Index(train, metric, screen="quantized")
-    useful = index._searcher
-    codes = [  # which rule nothing out
-        _core.CodeRows(rows.codes, metric, rows.scale, np.full(len(train), np.inf, np.float32))
-        for rows in useful.codes
-    ]
-    index._searcher = Searcher(train, metric, useful.screen, 2, codes)
+    index._searcher = without_bounds(index)
     distances = reference_distances(queries, train, metric)
     for k in (MANY - 1, MANY, 300):
         found = index.search(queries, k, n_jobs=n_jobs)

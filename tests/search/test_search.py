@@ -1,4 +1,4 @@
-"""Index.search and knn against the reference implementation: the same neighbors, distances to the bit."""
+"""Index.search and knn find what the reference implementation finds, distances to the bit."""
 
 import copy
 import itertools
