@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
-from cases import set_limits
+from cases import DTYPES, set_limits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import neighbors as theirs
@@ -27,8 +27,6 @@ from fastknn import (
 )
 from fastknn.reference import reference_knn
 from fastknn.search import policy
-
-DTYPES = [np.uint8, np.float32, np.float64]
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from fastknn import (
     load_index,
 )
 from fastknn.estimators import drop_in
+from fastknn.search import index as index_module
 
 PLAIN = [
     KNeighborsClassifier,
@@ -233,7 +234,7 @@ def test_a_loaded_index_has_its_screens_and_does_not_choose_again(monkeypatch, t
     expected = index.search(queries, 5)
     dump, hashed = pickle.dumps(index), joblib.hash(index)
     index.save(tmp_path / "index")
-    monkeypatch.setattr("fastknn.search.index.choose_screen", None)
+    monkeypatch.setattr(index_module, "choose_screen", None)
     loaded = pickle.loads(dump)
     assert (loaded.cascade, loaded.costs_) == (index.cascade, {})
     assert loaded.reason == "chosen before it was copied"

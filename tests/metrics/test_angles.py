@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from cases import without_bounds
+from cases import ANGLES, DTYPES, SCREENS, without_bounds
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 
@@ -24,9 +24,7 @@ from fastknn.reference import reference_angles, reference_knn
 from fastknn.screens.direct import DIFFERENCES
 from fastknn.search import trial
 
-DTYPES = [np.uint8, np.float32, np.float64]
-both_angles = pytest.mark.parametrize("metric", ["cosine", "correlation"])
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
+both_angles = pytest.mark.parametrize("metric", ANGLES)
 
 
 def data(dtype, rows, width=24, seed=0):

@@ -6,7 +6,16 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from cases import PYTHON, set_limits, without_bounds
+from cases import (
+    DTYPES,
+    METRICS,
+    PYTHON,
+    SCREENS,
+    assert_finds,
+    set_limits,
+    set_projections,
+    without_bounds,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -21,17 +30,11 @@ from fastknn.screens.maps import Hadamard, random_rotation, shrink
 from fastknn.screens.proposals import principal_directions, propose
 from fastknn.search import calls, policy, searcher, trial
 
-METRICS = ["l1", "l2"]
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
-DTYPES = [np.uint8, np.float32, np.float64]
-
 
 @pytest.fixture(autouse=True)
 def small_plans(monkeypatch):
     """Cascades as for wide data, on data that tests can afford; auto tries them all."""
-    monkeypatch.setattr(proposals, "PROJECTED_L2", ((3,), (3, 7), (7, 15)))
-    monkeypatch.setattr(proposals, "PROJECTED_L1", ((4,), (4, 2)))
-    monkeypatch.setattr(proposals, "FEWEST_GROUPS", 2)
+    set_projections(monkeypatch, l2=((3,), (3, 7), (7, 15)), l1=((4,), (4, 2)))
     set_limits(monkeypatch, small_elements=0)
 
 
@@ -97,13 +100,6 @@ KINDS = [
 ]
 
 
-def assert_right(index, queries, k):
-    distances, indices = index.search(queries, k)
-    expected_distances, expected_indices = reference_knn(queries, index.train, k, index.metric)
-    assert_array_equal(indices, expected_indices)
-    assert_array_equal(distances, expected_distances)
-
-
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,10 +109,10 @@ def test_every_screen_on_data_made_to_break_bounds(kind, dtype, metric):
     for screen in SCREENS:
         index = Index(data, metric, screen=screen)
         for k in (1, 9, 400):
-            assert_right(index, queries, k)
+            assert_finds(index, queries, k)
         # Queries of another type, in between the codes and far outside the training range.
-        assert_right(index, queries * 1.37 - 20, 9)
-        assert_right(index, queries * 1e5, 3)
+        assert_finds(index, queries * 1.37 - 20, 9)
+        assert_finds(index, queries * 1e5, 3)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -130,8 +126,8 @@ def test_rows_and_queries_beyond_what_codes_can_hold(dtype, metric, screen):
     index.append(np.full((2, 40), np.finfo(dtype).max / 3, dtype))
     queries = structured(np.float64, 8, 40, seed=5)
     for scale in (1, 1e14, 1e16, 1e30, 1e100, 1e200):
-        assert_right(index, queries * scale, 5)
-    assert_right(index, data[::1000], 5)
+        assert_finds(index, queries * scale, 5)
+    assert_finds(index, data[::1000], 5)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -140,7 +136,7 @@ def test_small_and_large_data(metric, scale):
     data = (structured(np.float64, 400, 40) - 128) * scale / 100
     mean = np.tile(data.mean(axis=0), (2, 1))
     for screen in SCREENS:
-        assert_right(Index(data, metric, screen=screen), np.concatenate([data[:9], mean]), 6)
+        assert_finds(Index(data, metric, screen=screen), np.concatenate([data[:9], mean]), 6)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -149,7 +145,7 @@ def test_small_and_large_data(metric, scale):
 def test_every_width(width, dtype, metric):
     data = structured(dtype, 150, width)
     for screen in SCREENS:
-        assert_right(Index(data, metric, screen=screen), structured(dtype, 30, width, seed=5), 7)
+        assert_finds(Index(data, metric, screen=screen), structured(dtype, 30, width, seed=5), 7)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -170,12 +166,6 @@ def test_every_cascade_by_itself(dtype, metric):
                     assert_array_equal(distances, expected[0][:count])
                     assert_array_equal(indices, expected[1][:count])
     assert len(names) >= 3
-
-
-def exact_distance(a, b, metric):
-    """A distance (squared, under L2) in fractions: no rounding at all."""
-    terms = [Fraction(float(x)) - Fraction(float(y)) for x, y in zip(a, b, strict=True)]
-    return sum(abs(term) if metric == "l1" else term * term for term in terms)
 
 
 def assert_bounds_hold(data, queries, metric):
@@ -215,7 +205,7 @@ def test_hadamard_bounds_are_lower_bounds(kind, dtype, monkeypatch):
     data, queries = kind(dtype, 300, 43), structured(dtype, 20, 43, seed=6)
     assert assert_bounds_hold(data, queries, "l2") >= 3 or kind is all_equal
     for screen in SCREENS:
-        assert_right(Index(data, "l2", screen=screen), queries, 9)
+        assert_finds(Index(data, "l2", screen=screen), queries, 9)
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 16, 43, 100, 257, 300, 768, 1000, 2050])
@@ -315,13 +305,14 @@ def measured_exactly(data, metric):
                 sum(x * Fraction(v) for x, v in zip(a, column, strict=True)) for column in matrix.T
             ]
         code = [Fraction(float(rows.scale[row])) * (int(c) - 128) for c in rows.codes[row]]
-        missed = float(exact_distance_of(a, code, metric))
+        missed = float(exact_distance(a, code, metric))
         missed = missed**0.5 if metric == "l2" else missed
         shares.append(rows.error[row] / missed)
     return np.array(shares)
 
 
-def exact_distance_of(a, b, metric):
+def exact_distance(a, b, metric):
+    """A distance (squared, under L2) of fractions: no rounding at all."""
     terms = [x - y for x, y in zip(a, b, strict=True)]
     return sum(abs(term) if metric == "l1" else term * term for term in terms)
 
@@ -370,10 +361,10 @@ def test_distances_closer_than_float32_can_tell(dtype, width, spread):
     query, rows = on_a_sphere(dtype, 500, width, spread)
     index = Index(rows, screen="direct")
     for k in (1, 3, 20):
-        assert_right(index, np.repeat(query, 14, axis=0), k)
+        assert_finds(index, np.repeat(query, 14, axis=0), k)
     # Rows that mirror each other about the center of all: equal distances, ordered by index.
     mirrored = np.concatenate([rows, 2 * query.astype(dtype) - rows])
-    assert_right(Index(mirrored, screen="direct"), query, 11)
+    assert_finds(Index(mirrored, screen="direct"), query, 11)
 
 
 @pytest.mark.parametrize("dtype", DTYPES[1:])
@@ -386,7 +377,7 @@ def test_what_the_expanded_screen_is_centered_on(dtype, offset, gives_up):
         rows = rows / 1000 + random.normal(size=(2, 30))[random.integers(0, 2, 4000)] * 1000
     index = Index(rows.astype(dtype), screen="direct")
     queries = rows[::100] + random.normal(size=(40, 30)) / 1e4
-    assert_right(index, queries, 7)
+    assert_finds(index, queries, 7)
     given_up = index.stats_["rows_given_up"]
     assert (given_up > 40 * 2000) if gives_up else (given_up == 0)
     # In float32, values near 1e6 are equal in numbers: those rows are at equal distances.
@@ -400,8 +391,8 @@ def test_lengths_that_float32_cannot_square(scale):
     rows[::7] *= scale
     queries = np.concatenate([rows[:10], random.normal(size=(4, 33)), np.zeros((2, 33))])
     with np.errstate(over="ignore"):
-        assert_right(Index(rows, screen="direct"), queries, 12)
-        assert_right(Index(rows * scale, screen="direct"), queries * scale, 12)
+        assert_finds(Index(rows, screen="direct"), queries, 12)
+        assert_finds(Index(rows * scale, screen="direct"), queries * scale, 12)
 
 
 def test_shrunk_matrices_do_not_stretch():
@@ -489,8 +480,8 @@ def test_useless_screens_are_not_chosen(metric):
     index = Index(data, metric)
     assert len(index.costs_) >= 3  # cascades were tried
     assert index.cascade == "direct"
-    assert_right(index, queries, 5)
-    assert_right(Index(data.astype(np.float32), metric), queries, 5)
+    assert_finds(index, queries, 5)
+    assert_finds(Index(data.astype(np.float32), metric), queries, 5)
 
 
 def screened(data, metric):
@@ -536,13 +527,13 @@ def test_what_giving_up_leaves_behind(metric):
     data = structured(np.float32, 3000, 40)
     index = screened(data, metric)
     before = index.nbytes
-    assert_right(index, structured(np.float32, 20, 40, seed=5), 7)
+    assert_finds(index, structured(np.float32, 20, 40, seed=5), 7)
     assert index.stats_["rows_given_up"] == 0
     assert index.nbytes == before
-    assert_right(index, np.full((20, 40), 1e6), 7)
+    assert_finds(index, np.full((20, 40), 1e6), 7)
     assert index.stats_["rows_given_up"] >= 20 * 2000
     assert index.nbytes > before + data.nbytes  # the direct screen stays
-    assert_right(index, structured(np.float32, 20, 40, seed=5), 7)
+    assert_finds(index, structured(np.float32, 20, 40, seed=5), 7)
     assert index.stats_["rows_given_up"] == 0  # and the cascade is asked again
 
 
@@ -551,7 +542,7 @@ def test_very_many_neighbors_are_searched_directly(metric):
     index = screened(structured(np.float32, 3000, 40), metric)
     queries = structured(np.float32, 20, 40, seed=5)
     for k, stages in ((100, len(index._searcher.codes)), (1000, 1), (3000, 1)):
-        assert_right(index, queries, k)
+        assert_finds(index, queries, k)
         assert len(index.stats_["candidates"]) == stages
 
 
@@ -561,8 +552,8 @@ def test_rows_on_disk_are_never_packed(metric, tmp_path):
     np.save(tmp_path / "data.npy", structured(np.float32, 3000, 40))
     index = screened(np.load(tmp_path / "data.npy", mmap_mode="r"), metric)
     before = index.nbytes
-    assert_right(index, np.full((20, 40), 1e6), 7)
-    assert_right(index, np.full((2, 40), 1e6), 3000)
+    assert_finds(index, np.full((20, 40), 1e6), 7)
+    assert_finds(index, np.full((2, 40), 1e6), 3000)
     assert index.nbytes == before
     assert index.stats_["rows_given_up"] == 0
 

@@ -1,14 +1,14 @@
 """Very many neighbors, which a reservoir keeps instead of a heap: the same order and bits."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from cases import (
+    SCREENS,
     all_dtypes,
     assert_same,
     both_metrics,
     grid,
+    peak,
     points,
     set_limits,
     set_sizes,
@@ -25,7 +25,6 @@ from fastknn.voting.selection import topk
 MANY = _core.MANY_NEIGHBORS
 # Around the switch, and around what a reservoir holds before it drops anything.
 KS = [1, 2, MANY - 1, MANY, MANY + 1, 400]
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 
 
 def expected(distances, k, metric):
@@ -238,12 +237,9 @@ def test_blocks_of_few_queries_bound_the_memory(monkeypatch):
 
     def held(limit):
         set_sizes(monkeypatch, reservoir_bytes=limit)
-        tracemalloc.start()
-        found = index.search(queries, k, n_jobs=1)
-        peak = tracemalloc.get_traced_memory()[1] - sum(part.nbytes for part in found)
-        tracemalloc.stop()
+        found, most = peak(lambda: index.search(queries, k, n_jobs=1))
         assert_same(found, right)
-        return peak
+        return most - sum(part.nbytes for part in found)
 
     reservoir = _core.reservoir_bytes(k, len(train), False)
     assert reservoir == 16 * (len(train) + 1)

@@ -1,12 +1,11 @@
 """What is held in memory besides the rows, and where the memory of an array lies."""
 
 import mmap
-import tracemalloc
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
-from cases import METRICS, assert_same, set_limits
+from cases import ANGLES, METRICS, assert_same, peak, set_limits
 from numpy.testing import assert_array_equal
 
 from fastknn import (
@@ -16,6 +15,7 @@ from fastknn import (
     load_index,
     pairwise_distances,
 )
+from fastknn._utils import rows as rows_module
 from fastknn._utils.checks import as_matrix
 from fastknn._utils.rows import InBlocks, is_on_disk
 from fastknn.metrics import angles
@@ -24,7 +24,6 @@ from fastknn.screens import direct, proposals
 from fastknn.search import searcher, trial
 from fastknn.search.searcher import Searcher
 
-ANGLES = ["cosine", "correlation"]
 # What rows become, by their type: at most so many bytes for each of theirs are a new copy.
 BECOME = {
     "bool": np.uint8,
@@ -65,16 +64,6 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(trial, "TRIED_ROWS", 100)
     monkeypatch.setattr(trial, "LEAST_TRIED_QUERIES", 16)
     monkeypatch.setattr(trial, "TRIED_QUERIES", 16)
-
-
-def peak(function):
-    """The result of a call, and the most bytes that were held on the way."""
-    tracemalloc.start()
-    try:
-        result = function()
-        return result, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", BECOME)
@@ -318,7 +307,7 @@ def test_without_a_list_of_mappings_every_map_counts(mapped, monkeypatch):
     def missing(address):
         raise FileNotFoundError
 
-    monkeypatch.setattr("fastknn._utils.rows._mapped_file", missing)
+    monkeypatch.setattr(rows_module, "_mapped_file", missing)
     assert is_on_disk(np.asarray(mapped())[3:])
     for kind in ("cast", "a view of a copy", "bytes", "another library's"):
         assert not is_on_disk(IN_MEMORY[kind](mapped))

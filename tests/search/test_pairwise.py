@@ -1,11 +1,10 @@
 """pairwise_distances against the reference: exact for bytes, the promised error for floats."""
 
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
-from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, points, set_sizes
+from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, peak, points, set_sizes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -241,13 +240,8 @@ def test_plans_agree_to_the_bit(monkeypatch, dtype, metric, n_queries, width):
 def test_memory(dtype, metric):
     queries, train = points(dtype, 1000, 20, 1), points(dtype, 5000, 20, 2)
     out = np.empty((1000, 5000), np.float32)
-    tracemalloc.start()
-    try:
-        pairwise_distances(queries, train, metric, out=out, n_jobs=2)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.3 * train.nbytes + 3_000_000  # out has 20,000,000
+    _, most = peak(lambda: pairwise_distances(queries, train, metric, out=out, n_jobs=2))
+    assert most < 1.3 * train.nbytes + 3_000_000  # out has 20,000,000
 
 
 @settings(max_examples=150, deadline=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON
+from cases import PYTHON, embed, read_only, unaligned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -387,26 +387,6 @@ def test_nan_is_found_anywhere(small_chunks, column, dtype, n_jobs):
 
 
 # --- array layouts ---------------------------------------------------------------------------
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def embed(array):
-    big = np.zeros((2 * array.shape[0], 3 * array.shape[1]), dtype=array.dtype)
-    big[1::2, 1::3] = array
-    return big[1::2, 1::3]
-
-
-def unaligned(array):
-    raw = np.zeros(array.nbytes + 1, dtype=np.uint8)[1:]
-    result = raw.view(array.dtype).reshape(array.shape)
-    result[...] = array
-    assert not result.flags.aligned
-    return result
 
 
 LAYOUTS = {
