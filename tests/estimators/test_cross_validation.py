@@ -63,6 +63,7 @@ def assert_same_results(ours, expected):
             assert_array_equal(ours[name], expected[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cv",
     [
@@ -92,6 +93,7 @@ def test_same_as_grid_search(data, cv, scoring):
     assert_same_results(ours, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
 def test_leave_one_out(data, scoring):
     X, y, _ = data
@@ -104,6 +106,7 @@ def test_leave_one_out(data, scoring):
     assert_same_results(ours, grid_search(theirs.KNeighborsClassifier, X, y, LeaveOneOut(), error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cv", [4, LeaveOneOut()])
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
 def test_scores_do_not_depend_on_the_size_of_runs(data, cv, scoring, monkeypatch):
@@ -141,6 +144,7 @@ def test_folds_given_as_masks(data):
         cross_validate_k(X, y, KS, cv=[(third, np.zeros(150, bool))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["r2", "neg_mean_absolute_error"])
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("cv", [4, LeaveOneOut()])
@@ -281,6 +285,7 @@ def test_estimators_refit_on_the_best(data, estimator):
         assert_allclose(model.predict_proba(queries), their_own.predict_proba(queries))
 
 
+@pytest.mark.interop
 @parametrize_with_checks(
     [KNeighborsClassifierCV(metrics=["l2"], cv=2), KNeighborsRegressorCV(metrics=["l2"], cv=2)]
 )

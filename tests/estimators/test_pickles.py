@@ -90,6 +90,7 @@ def use(model, queries):
     repr(model), clone(model)
 
 
+@pytest.mark.slow
 @widths
 @every_estimator
 def test_using_an_estimator_does_not_change_its_pickle(make, width):
@@ -105,6 +106,7 @@ def test_using_an_estimator_does_not_change_its_pickle(make, width):
     assert joblib.hash(make().fit(train + 1, labels)) != hashed
 
 
+@pytest.mark.slow
 @widths
 @every_estimator
 def test_copies_of_an_estimator_hash_alike(make, width):
@@ -294,6 +296,7 @@ def test_memory_answers_for_an_estimator_that_has_searched(tmp_path):
         assert len(calls) == before + 1
 
 
+@pytest.mark.slow
 def test_memory_answers_in_another_process(tmp_path):
     (tmp_path / "rerun.py").write_text(RERUN)
     root = str(Path(fastknn.__file__).parents[1])

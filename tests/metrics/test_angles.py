@@ -45,6 +45,7 @@ def assert_exact(found, queries, train, k, metric):
         assert (np.diff(distances)[equal] == 0).all()
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("screen", SCREENS)
@@ -104,6 +105,7 @@ def unit_sets(rng):
 KINDS = [sets, counts, multiples, signs, one_hot, eighths, large, far_apart, permuted, unit_sets]
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
@@ -152,6 +154,7 @@ def test_the_order_of_columns_does_not_matter(dtype, metric):
         assert_array_equal(found[0], expected[0])
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize("width", [1, 2, 63, 64, 65, 127, 128, 129, 200])
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -320,6 +323,7 @@ def test_parts_pickles_and_folders_keep_the_order(dtype, metric, tmp_path):
         assert_array_equal(truth.tied, distances[:, 48] == distances[:, 49])
 
 
+@pytest.mark.slow
 def test_codes_that_say_nothing_give_way():
     """The direct screen takes over in the middle of a search, and goes on with the same keys."""
     random = np.random.default_rng(0)
@@ -333,6 +337,7 @@ def test_codes_that_say_nothing_give_way():
     assert_exact(many, rows[:5], rows, 3000, "cosine")
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize(("dtype", "angle"), [(np.float64, 1e-9), (np.float32, 3e-6)])
 def test_nearly_parallel_rows_are_not_lost_to_the_rounding_of_directions(

@@ -42,6 +42,7 @@ def test_parts_of_one_row(part, monkeypatch):
     assert not ground_truth(query, rows, 1).tied.any()  # as near, but for the root
 
 
+@pytest.mark.slow
 @all_dtypes
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rows_in_a_part", [1, 7, 50])
@@ -57,6 +58,7 @@ def test_ground_truth_is_the_same_for_any_parts(dtype, metric, rows_in_a_part, m
         assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @all_dtypes
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_shared_by_threads(dtype, metric, monkeypatch):

@@ -100,6 +100,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,6 +116,7 @@ def test_every_screen_on_data_made_to_break_bounds(kind, dtype, metric):
         assert_finds(index, queries * 1e5, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 @pytest.mark.parametrize("screen", SCREENS)
@@ -130,6 +132,7 @@ def test_rows_and_queries_beyond_what_codes_can_hold(dtype, metric, screen):
     assert_finds(index, data[::1000], 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scale", [1e-14, 1e-10, 1e10, 1e13])
 def test_small_and_large_data(metric, scale):
@@ -139,6 +142,7 @@ def test_small_and_large_data(metric, scale):
         assert_finds(Index(data, metric, screen=screen), np.concatenate([data[:9], mean]), 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 2, 3, 17, 33, 63, 65, 131, 300])
@@ -189,6 +193,7 @@ def assert_bounds_hold(data, queries, metric):
     return n_stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,6 +203,7 @@ def test_lower_bounds_are_lower_bounds(kind, dtype, metric):
     assert n_stages >= 3 or kind is all_equal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 @pytest.mark.parametrize("kind", KINDS)
 def test_hadamard_bounds_are_lower_bounds(kind, dtype, monkeypatch):
@@ -353,6 +359,7 @@ def on_a_sphere(dtype, rows, width, spread, seed=0):
     return middle.reshape(1, -1), (middle + directions * lengths[:, None]).astype(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 @pytest.mark.parametrize("width", [1, 7, 40, 255, 256, 257, 600])
 @pytest.mark.parametrize("spread", [0, 1e-12, 1e-7, 1e-5])
@@ -492,6 +499,7 @@ def screened(data, metric):
     return index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_jobs", [1, 3])
@@ -642,6 +650,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_level(tmp_path, dtype):
     data, queries = structured(dtype, 400, 80), structured(dtype, 30, 80, seed=5)

@@ -210,6 +210,7 @@ def test_nan_is_refused_as_for_few_neighbors():
         index.search(queries, 301)
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n_queries", [2, 40])

@@ -66,6 +66,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(trial, "TRIED_QUERIES", 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", BECOME)
 @pytest.mark.parametrize("metric", [*METRICS, "cosine"])
 @pytest.mark.parametrize("screen", ["auto", "direct"])
@@ -73,6 +74,7 @@ def test_building_holds_what_the_rows_become_and_blocks(dtype, metric, screen, s
     assert_little_is_held(dtype, metric, screen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 @pytest.mark.parametrize("metric", METRICS + ANGLES)
 @pytest.mark.parametrize("screen", ["none", "quantized", "projected"])
@@ -90,6 +92,7 @@ def assert_little_is_held(dtype, metric, screen):
     assert most - index.nbytes - converted < train.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int8", "float16", "uint8", "float64"])
 @pytest.mark.parametrize("metric", METRICS + ANGLES)
 @pytest.mark.parametrize("screen", ["none", "direct", "projected"])
@@ -152,6 +155,7 @@ QUERIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", QUERIES)
 @pytest.mark.parametrize("metric", [*METRICS, "sqeuclidean", *ANGLES])
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "float16"])

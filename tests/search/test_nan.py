@@ -23,6 +23,7 @@ def put(rows, where, random):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("where", ["everywhere", "one element", "here and there", "infinity"])
 @pytest.mark.parametrize("dtype", DTYPES)

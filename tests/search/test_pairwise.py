@@ -41,6 +41,7 @@ def assert_near(found, queries, train, metric, dtype):
         assert (np.abs(found - expected) <= bound).all()
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("width", SIZES)
@@ -55,6 +56,7 @@ def test_sizes_around_tiles(dtype, metric, width):
             assert_array_equal(part, whole[:n_queries, :n_rows], strict=True)
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize(
     ("dtype", "width"),
@@ -216,6 +218,7 @@ PLANS = {
 }
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("n_queries", [1, 5, 120])

@@ -43,6 +43,7 @@ def assert_right(queries, train, k, metric, **kwargs):
 # --- sizes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("width", SIZES)
@@ -75,6 +76,7 @@ def test_first_columns_are_the_search_for_fewer(dtype, metric):
             assert_same(found, (distances[:, :k].copy(), indices[:, :k].copy()))
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize(
     ("dtype", "width"),
@@ -92,6 +94,7 @@ def test_widths_around_depth_chunks(dtype, metric, width):
     assert_array_equal(indices[1, :2], [20, 30])
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("width", [32767, 32768, 32769, 65536, 65793])
 def test_largest_byte_sums(metric, width):
@@ -282,6 +285,7 @@ TYPES = {
 }
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("train", TYPES.values(), ids=TYPES)
 def test_queries_of_any_type_against_rows_of_any_type(train, metric):
@@ -445,6 +449,7 @@ def test_stats(dtype, metric):
     assert index.stats_["rows_screened"] == 2 * 5000
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("train_type", DTYPES)
 @pytest.mark.parametrize("width", [16, 300])
@@ -626,6 +631,7 @@ def matrices(draw, width, max_rows):
     return draw(hnp.arrays(kind, shape, elements=elements))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_anything(data):

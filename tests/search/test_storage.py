@@ -185,6 +185,7 @@ STORED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "screen", "width"), STORED.values(), ids=STORED)
 def test_descriptions_of_something_else(tmp_path, metric, screen, width):
     """With a checksum that fits: refused by name, or without influence on what is found."""
@@ -207,6 +208,7 @@ def test_descriptions_of_something_else(tmp_path, metric, screen, width):
     assert refused > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "screen", "width"), STORED.values(), ids=STORED)
 def test_arrays_that_do_not_belong_together(tmp_path, metric, screen, width):
     """Each in turn without its last column, row, or with places that there are not."""
@@ -233,6 +235,7 @@ def test_arrays_that_do_not_belong_together(tmp_path, metric, screen, width):
     load_index(saved)
 
 
+@pytest.mark.slow
 def test_every_file_replaced(saved):
     """By another one's, by a folder, by one of another version, in another order of elements."""
     names = array_files(saved)
@@ -259,6 +262,7 @@ def test_every_file_replaced(saved):
     load_index(saved)
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_headers(saved):
     """A description or a header that is off by a bit is refused, or without influence."""
     generator = np.random.default_rng(0)

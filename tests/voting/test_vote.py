@@ -253,6 +253,7 @@ def real_points(seed, m):
     return np.random.default_rng(seed).normal(size=(m, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [grid_points, real_points])
 @pytest.mark.parametrize("algorithm", ["brute", "kd_tree"])
 @pytest.mark.parametrize("weighting", ["uniform", "distance"])
@@ -680,6 +681,7 @@ def copied_package(tmp_path):
     return tmp_path / "site"
 
 
+@pytest.mark.slow
 def test_kernels_are_cached_and_broken_caches_do_no_harm(copied_package, tmp_path):
     cache = tmp_path / "cache"
     assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [1, 0]
@@ -691,6 +693,7 @@ def test_kernels_are_cached_and_broken_caches_do_no_harm(copied_package, tmp_pat
     run_probe(copied_package, NUMBA_CACHE_DIR=str(cache))
 
 
+@pytest.mark.slow
 def test_no_folder_for_the_cache(copied_package):
     # A file where the folder would be stops even root, whom a read-only folder does not.
     (copied_package / "fastknn" / "voting" / "__pycache__").write_bytes(b"")
