@@ -1,17 +1,24 @@
 """Shapes, types and data that several tests go through."""
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from fastknn.engine import _core
+from fastknn.reference import reference_knn
+from fastknn.screens import proposals
 from fastknn.search import plan, policy
+from fastknn.search.searcher import Searcher
 
 # -P: in a folder with fastknn's source, the installed fastknn is imported all the same.
 PYTHON = [sys.executable, "-P"]
 DTYPES = [np.uint8, np.float32, np.float64]
 METRICS = ["l1", "l2"]
+ANGLES = ["cosine", "correlation"]
+SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 # Around every number of queries in a tile, rows in a panel and elements in a group.
 SIZES = sorted({max(1, size + by) for size in (1, 4, 6, 8, 12, 16, 32, 64) for by in (-1, 0, 1)})
 
@@ -32,11 +39,63 @@ def grid(dtype, n, width, seed=0, values=(0, 1, 2)):
     return np.random.default_rng(seed).choice(np.array(values, dtype), (n, width))
 
 
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def embed(array, rows=slice(1, None, 2), columns=slice(1, None, 3)):
+    """The same values in every other row, every third column of a larger array."""
+    big = np.full((2 * array.shape[0] + 1, 3 * array.shape[1] + 1), 99, array.dtype)
+    view = big[rows, columns][: array.shape[0], : array.shape[1]]
+    view[...] = array
+    return view
+
+
+def unaligned(array):
+    raw = np.zeros(array.nbytes + 1, np.uint8)[1:]
+    result = raw.view(array.dtype).reshape(array.shape)
+    result[...] = array
+    assert array.itemsize == 1 or not result.flags.aligned
+    return result
+
+
+def peak(function):
+    """The result of a call, and the most bytes that were held on the way."""
+    tracemalloc.start()
+    try:
+        result = function()
+        return result, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def assert_same(found, expected):
     """Two pairs of distances and indices, equal to the bit."""
     for fast, slow in zip(found, expected, strict=True):
         assert_array_equal(fast, slow, strict=True)
         assert fast.tobytes() == slow.tobytes()
+
+
+def assert_finds(index, queries, k, train=None):
+    """An index finds what the reference finds, in its own rows or in those that it should have."""
+    train = index.train if train is None else train
+    distances, indices = index.search(queries, k)
+    expected_distances, expected_indices = reference_knn(queries, train, k, index.metric)
+    assert_array_equal(indices, expected_indices)
+    assert_array_equal(distances, expected_distances)
+
+
+def without_bounds(index):
+    """The searcher of an index with codes whose errors are infinite: they rule nothing out."""
+    useful = index._searcher
+    errors = np.full(len(index.train), np.inf, np.float32)
+    codes = [
+        _core.CodeRows(rows.codes, useful.screen_metric, rows.scale, errors)
+        for rows in useful.codes
+    ]
+    return Searcher(useful.train, useful.metric, useful.screen, 2, codes)
 
 
 def set_limits(monkeypatch, **limits):
@@ -47,6 +106,13 @@ def set_limits(monkeypatch, **limits):
 def set_sizes(monkeypatch, **sizes):
     """The plan of a search with other constants, for one test."""
     monkeypatch.setattr(plan, "SIZES", plan.SIZES._replace(**sizes))
+
+
+def set_projections(monkeypatch, l2, l1, fewest_groups=2):
+    """The stages of projections that are proposed, for rows narrower than those of real data."""
+    monkeypatch.setattr(proposals, "PROJECTED_L2", l2)
+    monkeypatch.setattr(proposals, "PROJECTED_L1", l1)
+    monkeypatch.setattr(proposals, "FEWEST_GROUPS", fewest_groups)
 
 
 def choose_always(monkeypatch, screen):

@@ -12,11 +12,10 @@ import threading
 from collections import Counter
 
 import pytest
-from cases import choose_always, set_limits
+from cases import choose_always, set_limits, set_projections
 
 import fastknn
 from fastknn.estimators import drop_in, mixin
-from fastknn.screens import proposals
 from fastknn.search import adaptive, trial
 from fastknn.search.index import Index
 from fastknn.search.searcher import Searcher
@@ -33,9 +32,7 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
     set_limits(patch, tree_width=0, small_elements=0)
     patch.setattr(adaptive, "SCREENS", ("none", screen))
     # Stages of projections for a few features.
-    patch.setattr(proposals, "PROJECTED_L2", ((1,), (3,), (1, 3)))
-    patch.setattr(proposals, "PROJECTED_L1", ((2,), (4, 2)))
-    patch.setattr(proposals, "FEWEST_GROUPS", 1)
+    set_projections(patch, l2=((1,), (3,), (1, 3)), l1=((2,), (4, 2)), fewest_groups=1)
     # On few rows no screen pays: each would lose to the direct one, or hand over to it.
     patch.setattr(Searcher, "may_give_up", property(lambda self: False))
     cost = trial._Trial.cost.fget

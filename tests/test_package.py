@@ -57,6 +57,7 @@ def loaded_by(code):
     return set(child.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
@@ -80,6 +81,7 @@ def test_imports_are_cheap(code, absent):
     assert not absent & loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_examples_in_docstrings(name):
     try:

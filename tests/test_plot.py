@@ -404,6 +404,7 @@ def test_an_index_that_was_asked_nothing_has_nothing_to_show():
 # --- What users also have at hand ------------------------------------------------------------
 
 
+@pytest.mark.interop
 def test_lists_and_tables_are_drawn_as_arrays(ax):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(POINTS, columns=["width", "height"])
@@ -422,6 +423,7 @@ def test_lists_and_tables_are_drawn_as_arrays(ax):
     pyplot.close(axes[0, 0].figure)
 
 
+@pytest.mark.interop
 def test_results_in_a_table_may_be_sorted(ax):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(RESULTS).sort_values("mean_test_score", ascending=False)
@@ -435,6 +437,7 @@ def test_only_test_scores_are_points(ax):
     assert not any((np.asarray(line.get_ydata()) == 0.9).any() for line in ax.lines)
 
 
+@pytest.mark.interop
 def test_seconds_in_a_table(ax):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"a": [1.0, 0.5], "b": [2.0, np.nan]}, index=[10, 5])

@@ -338,6 +338,7 @@ def test_interrupt(archives, monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_demo_in_a_fresh_process():
     done = subprocess.run(
         [*PYTHON, "-m", "fastknn", "demo", "--k", "3"],
@@ -351,6 +352,7 @@ def test_demo_in_a_fresh_process():
     assert "distance" in lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["demo", "--k", "3"], ["--help"], []])
 def test_a_closed_pipe_is_no_error(arguments):
     """Not at the end of Python either, which flushes what was printed."""

@@ -527,6 +527,7 @@ def test_the_malicious_pickles_would_work_elsewhere(tmp_path):
         (tmp_path / "marker").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -444,6 +444,7 @@ def hostile_headers():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("name", hostile_headers())
 def test_headers_of_a_tar_are_bounded(tmp_path, name, zipped):
@@ -1465,6 +1466,7 @@ def sources(tmp_path_factory):
     return damaged_sources(tmp_path_factory.mktemp("damaged") / "all")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_truncated_files(sources, kind):
@@ -1487,6 +1489,7 @@ def test_truncated_files(sources, kind):
         file.write_bytes(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_with_flipped_bytes(sources, kind):

@@ -135,6 +135,7 @@ def results(cases, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", NAMES)
 def test_searches_are_right_to_the_bit(cases, results, level):
     if level not in results:
@@ -168,6 +169,7 @@ def test_the_best_level_is_the_default(level):
     assert child.stdout.strip() == _core.cpu_levels()[-1], child.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "level",
     # Those of this list that the machine runs are in test_searches_are_right_to_the_bit.
@@ -224,6 +226,7 @@ print(cpu_level(), digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_angles_are_the_same_on_every_level():
     found = set()
     for level in _core.cpu_levels():

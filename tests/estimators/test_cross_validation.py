@@ -20,9 +20,13 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from fastknn import Index
 from fastknn.estimators import answers
 from fastknn.estimators.cross_validation import cross_validate_k
 from fastknn.estimators.search_cv import KNeighborsClassifierCV, KNeighborsRegressorCV
+from fastknn.reference import reference_knn
+from fastknn.screens.cascade import Cascade
+from fastknn.search import index as search_index
 
 KS = [1, 2, 5, 11, 30]
 
@@ -59,6 +63,7 @@ def assert_same_results(ours, expected):
             assert_array_equal(ours[name], expected[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cv",
     [
@@ -88,6 +93,7 @@ def test_same_as_grid_search(data, cv, scoring):
     assert_same_results(ours, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
 def test_leave_one_out(data, scoring):
     X, y, _ = data
@@ -100,6 +106,7 @@ def test_leave_one_out(data, scoring):
     assert_same_results(ours, grid_search(theirs.KNeighborsClassifier, X, y, LeaveOneOut(), error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cv", [4, LeaveOneOut()])
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
 def test_scores_do_not_depend_on_the_size_of_runs(data, cv, scoring, monkeypatch):
@@ -137,6 +144,7 @@ def test_folds_given_as_masks(data):
         cross_validate_k(X, y, KS, cv=[(third, np.zeros(150, bool))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["r2", "neg_mean_absolute_error"])
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("cv", [4, LeaveOneOut()])
@@ -164,9 +172,6 @@ def test_regression(data, scoring, outputs, cv):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_folds_share_screens(data, dtype, monkeypatch):
     """Whatever the screen, and in numbers of rows and ks around a panel's."""
-    from fastknn import Index
-    from fastknn.reference import reference_knn
-
     set_limits(monkeypatch, small_elements=0)
     random = np.random.default_rng(0)
     X = (random.normal(size=(700, 40)).cumsum(axis=1) * 10 + 100).clip(0, 255).astype(dtype)
@@ -174,7 +179,10 @@ def test_folds_share_screens(data, dtype, monkeypatch):
         for screen in ("none", "direct", "quantized", "projected", "auto"):
             index = Index(X, metric, screen=screen)
             for rows in (np.arange(700)[::-1], random.permutation(700)[:323], np.array([5, 5, 9])):
-                subset = index.subset(rows)
+                with monkeypatch.context() as patch:  # nothing is chosen or encoded again
+                    patch.setattr(search_index, "choose_screen", None)
+                    patch.setattr(Cascade, "encode_rows", None)
+                    subset = index.subset(rows)
                 assert subset.cascade == index.cascade
                 k = min(7, len(rows))
                 found = subset.search(X[:20], k)
@@ -277,6 +285,7 @@ def test_estimators_refit_on_the_best(data, estimator):
         assert_allclose(model.predict_proba(queries), their_own.predict_proba(queries))
 
 
+@pytest.mark.interop
 @parametrize_with_checks(
     [KNeighborsClassifierCV(metrics=["l2"], cv=2), KNeighborsRegressorCV(metrics=["l2"], cv=2)]
 )

@@ -77,6 +77,7 @@ def test_radius_far_from_the_origin():
     assert (expected == -1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 3, 5, 6, 9, 15, 16, 40])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "cosine", "minkowski"])
 @pytest.mark.parametrize("algorithm", ["auto", "brute", "kd_tree", "ball_tree"])
@@ -173,6 +174,7 @@ def test_sparse_queries_meet_what_scikit_learn_says(rows):
         assert_array_equal(mine, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -381,6 +383,7 @@ def test_a_copy_keeps_its_rows_when_the_other_grows(rows, labels):
 # --- what is given, and what only its validation shows ------------------------------------------
 
 
+@pytest.mark.interop
 @pytest.mark.parametrize("name", WITH_TARGETS)
 @pytest.mark.parametrize("algorithm", ["auto", "brute"])
 def test_sparse_columns_of_pandas(labels, name, algorithm):
@@ -404,6 +407,7 @@ def test_sparse_columns_of_pandas(labels, name, algorithm):
 TYPES = [np.longdouble, np.float16, object, np.int64, np.uint64, np.int32, bool]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query_type", TYPES)
 @pytest.mark.parametrize("given", [np.uint8, np.float32, np.float64, np.longdouble, np.int64])
 def test_types_of_rows_and_queries(labels, given, query_type):

@@ -132,6 +132,7 @@ def test_sample_weights_are_routed(continuous):
 # --- append -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "cosine", "chebyshev"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("searched", [False, True])
@@ -231,6 +232,7 @@ def test_a_failed_append_changes_nothing(continuous):
 # --- the rest of scikit-learn's manners -------------------------------------------------------
 
 
+@pytest.mark.interop
 def test_pandas_in_and_out(continuous):
     pandas = pytest.importorskip("pandas")
     train, labels, queries = continuous
@@ -273,6 +275,7 @@ def test_html_repr_and_parameters(continuous):
         model.set_params(neighbors=3)
 
 
+@pytest.mark.slow
 def test_joblib(continuous, tmp_path):
     train, labels, queries = continuous
     model = KNeighborsClassifier(5).fit(train, labels)
@@ -292,7 +295,9 @@ def test_other_types_are_converted_once(continuous, dtype):
     train, queries = (train * 3).astype(dtype), (queries * 3).astype(dtype)
     ours = KNeighborsClassifier(5).fit(train, labels)
     assert ours.backend_ == "fastknn"
+    converted = ours._index.index.train
     distances, indices = ours.kneighbors(queries)
+    assert ours._index.index.train is converted
     reference = theirs.KNeighborsClassifier(5, algorithm="brute").fit(train.astype(float), labels)
     expected = reference.kneighbors(queries.astype(float))[0]
     assert_allclose(distances, expected, atol=1e-6)

@@ -91,6 +91,8 @@ def test_scikit_learns_hdbscan(blobs):
     assert adjusted_rand_score(ours[ours >= 0], truth[ours >= 0]) == 1
 
 
+@pytest.mark.interop
+@pytest.mark.slow
 def test_umap(blobs):
     umap = pytest.importorskip("umap")
     X, truth = blobs
@@ -111,6 +113,7 @@ def test_umap(blobs):
     assert_allclose(ours, reference, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.interop
 def test_open_tsne(blobs):
     pytest.importorskip("openTSNE")
     from openTSNE import TSNEEmbedding, affinity, initialization, nearest_neighbors
@@ -124,6 +127,7 @@ def test_open_tsne(blobs):
     assert apart(np.asarray(embedding), truth)
 
 
+@pytest.mark.interop
 def test_hdbscan(blobs):
     hdbscan = pytest.importorskip("hdbscan")
     X, truth = blobs
@@ -136,6 +140,7 @@ def test_hdbscan(blobs):
     assert (found >= 0).mean() > 0.5
 
 
+@pytest.mark.interop
 def test_scanpy(blobs):
     """The reference is what scanpy does by default, not with scikit-learn's transformer.
 

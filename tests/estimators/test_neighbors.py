@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
-from cases import set_limits
+from cases import DTYPES, set_limits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import neighbors as theirs
@@ -28,8 +28,6 @@ from fastknn import (
 from fastknn.reference import reference_knn
 from fastknn.search import policy
 
-DTYPES = [np.uint8, np.float32, np.float64]
-
 
 @pytest.fixture(scope="module")
 def continuous():
@@ -48,6 +46,7 @@ def digits():
     return images[:600], labels[:600], images[600:800], labels[600:800]
 
 
+@pytest.mark.interop
 @parametrize_with_checks(
     [
         KNeighborsClassifier(),
@@ -62,6 +61,7 @@ def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["minkowski", "l1", "manhattan", "cityblock", "l2", "euclidean"])
 @pytest.mark.parametrize("weights", ["uniform", "distance", None, lambda d: 1 / (1 + d)])
 @pytest.mark.parametrize("p", [1, 2])
@@ -216,6 +216,7 @@ def both(ours, *arguments, **named):
     return ours(*arguments, **named), other(*arguments, algorithm="brute", **named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["uniform", "distance", lambda d: 1 / (1 + d)])
 @pytest.mark.parametrize("p", [1, 2])
 def test_regressor(continuous, weights, p):

@@ -25,6 +25,8 @@ from fastknn import (
 )
 from fastknn.estimators import drop_in, onnx
 
+pytestmark = pytest.mark.interop
+
 random = np.random.default_rng(0)
 X = random.normal(size=(200, 8)).astype(np.float32)
 QUERIES = random.normal(size=(40, 8)).astype(np.float32)
@@ -220,6 +222,7 @@ def test_whatever_is_imported_first(order):
     assert child.stdout.split() == ["2"] * 5, child.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_and_nothing_breaks_without_it():
     code = (
         "import sys, fastknn.estimators.neighbors, fastknn.estimators.search_cv\n"

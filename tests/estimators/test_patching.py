@@ -84,6 +84,7 @@ def test_estimators_that_use_neighbors_inside():
     assert_allclose(np.abs(model.embedding_), np.abs(expected), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.interop
 def test_imbalanced_learn():
     """The real one, where it is installed."""
     over_sampling = pytest.importorskip("imblearn.over_sampling")
@@ -183,6 +184,7 @@ def test_a_script_is_missing(capsys):
     assert capsys.readouterr().err.endswith("the following arguments are required: SCRIPT\n")
 
 
+@pytest.mark.slow
 def test_the_traceback_is_the_scripts(tmp_path):
     """Without the frames of who ran it; with those of what the script called."""
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -202,6 +204,7 @@ def test_the_traceback_is_the_scripts(tmp_path):
     assert "SyntaxError" in done.stderr
 
 
+@pytest.mark.slow
 def test_exceptions_go_to_the_scripts_own_hook(tmp_path):
     (tmp_path / "script.py").write_text(
         "import sys\n"
@@ -215,6 +218,7 @@ def test_exceptions_go_to_the_scripts_own_hook(tmp_path):
     assert done.stdout == "ZeroDivisionError division by zero script.py\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "status"), [("3", 3), ("None", 0), ("'words'", 1)])
 def test_the_scripts_status_is_the_status(tmp_path, code, status):
     (tmp_path / "script.py").write_text(f"import sys\nsys.exit({code})\n")
@@ -223,6 +227,7 @@ def test_the_scripts_status_is_the_status(tmp_path, code, status):
     assert done.stderr == ("words\n" if status == 1 else "")
 
 
+@pytest.mark.slow
 def test_folders_archives_and_modules_are_run(tmp_path):
     source = (
         "import sys, sklearn.neighbors as n\nprint(n.NearestNeighbors.__module__, sys.argv[1:])"

@@ -29,6 +29,7 @@ from fastknn import (
     load_index,
 )
 from fastknn.estimators import drop_in
+from fastknn.search import index as index_module
 
 PLAIN = [
     KNeighborsClassifier,
@@ -89,6 +90,7 @@ def use(model, queries):
     repr(model), clone(model)
 
 
+@pytest.mark.slow
 @widths
 @every_estimator
 def test_using_an_estimator_does_not_change_its_pickle(make, width):
@@ -104,6 +106,7 @@ def test_using_an_estimator_does_not_change_its_pickle(make, width):
     assert joblib.hash(make().fit(train + 1, labels)) != hashed
 
 
+@pytest.mark.slow
 @widths
 @every_estimator
 def test_copies_of_an_estimator_hash_alike(make, width):
@@ -233,7 +236,7 @@ def test_a_loaded_index_has_its_screens_and_does_not_choose_again(monkeypatch, t
     expected = index.search(queries, 5)
     dump, hashed = pickle.dumps(index), joblib.hash(index)
     index.save(tmp_path / "index")
-    monkeypatch.setattr("fastknn.search.index.choose_screen", None)
+    monkeypatch.setattr(index_module, "choose_screen", None)
     loaded = pickle.loads(dump)
     assert (loaded.cascade, loaded.costs_) == (index.cascade, {})
     assert loaded.reason == "chosen before it was copied"
@@ -293,6 +296,7 @@ def test_memory_answers_for_an_estimator_that_has_searched(tmp_path):
         assert len(calls) == before + 1
 
 
+@pytest.mark.slow
 def test_memory_answers_in_another_process(tmp_path):
     (tmp_path / "rerun.py").write_text(RERUN)
     root = str(Path(fastknn.__file__).parents[1])

@@ -20,6 +20,8 @@ from sklearn import neighbors as theirs
 
 import fastknn
 
+pytestmark = [pytest.mark.slow, pytest.mark.interop]
+
 HERE = Path(__file__).resolve().parents[1]
 
 

@@ -225,6 +225,7 @@ def test_ground_truth_of_arrays_in_any_order(tmp_path, metric, dtype, monkeypatc
     assert_array_equal(truth.distances, expected[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine", "correlation"])
 @pytest.mark.parametrize("dtype", ["u1", "i1", "f2", "i2", "i8", "f4", "f8", "?"])
 def test_ground_truth_takes_memory_for_what_rows_become(tmp_path, metric, dtype, monkeypatch):
@@ -246,6 +247,7 @@ def test_ground_truth_takes_memory_for_what_rows_become(tmp_path, metric, dtype,
         assert peak < most * chunk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["l1", "l2"])
 @pytest.mark.parametrize("dtype", ["f4", "u1"])
 @pytest.mark.parametrize("chunk", [1 << 30, 40 * 16, 1])

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cases import ANGLES, DTYPES, SCREENS, without_bounds
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 
@@ -21,10 +22,9 @@ from fastknn import (
 )
 from fastknn.reference import reference_angles, reference_knn
 from fastknn.screens.direct import DIFFERENCES
+from fastknn.search import trial
 
-DTYPES = [np.uint8, np.float32, np.float64]
-both_angles = pytest.mark.parametrize("metric", ["cosine", "correlation"])
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
+both_angles = pytest.mark.parametrize("metric", ANGLES)
 
 
 def data(dtype, rows, width=24, seed=0):
@@ -45,6 +45,7 @@ def assert_exact(found, queries, train, k, metric):
         assert (np.diff(distances)[equal] == 0).all()
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("screen", SCREENS)
@@ -104,6 +105,7 @@ def unit_sets(rng):
 KINDS = [sets, counts, multiples, signs, one_hot, eighths, large, far_apart, permuted, unit_sets]
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
@@ -152,6 +154,7 @@ def test_the_order_of_columns_does_not_matter(dtype, metric):
         assert_array_equal(found[0], expected[0])
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize("width", [1, 2, 63, 64, 65, 127, 128, 129, 200])
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -320,24 +323,28 @@ def test_parts_pickles_and_folders_keep_the_order(dtype, metric, tmp_path):
         assert_array_equal(truth.tied, distances[:, 48] == distances[:, 49])
 
 
+@pytest.mark.slow
 def test_codes_that_say_nothing_give_way():
     """The direct screen takes over in the middle of a search, and goes on with the same keys."""
     random = np.random.default_rng(0)
     rows = (random.random((4000, 64)) < 0.5).astype(np.uint8)
     index = Index(rows, "cosine", screen="quantized")
+    index._searcher = without_bounds(index)
     found = index.search(rows[:100], 5)
+    assert 0 < index.stats_["rows_given_up"] < 100 * 4000
     assert_array_equal(found[1], Index(rows, "cosine", screen="none").search(rows[:100], 5)[1])
     many = index.search(rows[:5], 3000)
     assert_exact(many, rows[:5], rows, 3000, "cosine")
 
 
+@pytest.mark.slow
 @both_angles
 @pytest.mark.parametrize(("dtype", "angle"), [(np.float64, 1e-9), (np.float32, 3e-6)])
 def test_nearly_parallel_rows_are_not_lost_to_the_rounding_of_directions(
     dtype, angle, metric, monkeypatch
 ):
     """Angles that differ by less than directions are off, screened with little other slack."""
-    monkeypatch.setattr("fastknn.search.searcher.screen_of", lambda *args: DIFFERENCES)
+    monkeypatch.setattr(trial, "screen_of", lambda *args: DIFFERENCES)
     random = np.random.default_rng(0)
     query = random.normal(size=(1, 12))
     basis = np.linalg.qr(np.stack([query[0], np.ones(12), *random.normal(size=(10, 12))]).T)[0]
@@ -345,4 +352,6 @@ def test_nearly_parallel_rows_are_not_lost_to_the_rounding_of_directions(
         away = random.normal(size=(600, 10)) @ basis[:, 2:].T  # at a right angle to the query
         rows = query + angle * away / np.linalg.norm(away, axis=1, keepdims=True)
         rows, queries = rows.astype(dtype), query.astype(dtype)
-        assert_exact(Index(rows, metric).search(queries, 20), queries, rows, 20, metric)
+        index = Index(rows, metric)
+        assert index._searcher.screen == DIFFERENCES
+        assert_exact(index.search(queries, 20), queries, rows, 20, metric)

@@ -9,6 +9,7 @@ from fastknn import Index, ground_truth, knn
 from fastknn.evaluation import truth
 from fastknn.metrics.keys import ABSENT, Keys, as_distances, merge, no_keys
 from fastknn.reference import reference_knn
+from fastknn.search import index as index_module
 
 METRICS = ["l1", "l2", "sqeuclidean", "cosine", "correlation"]
 
@@ -41,6 +42,7 @@ def test_parts_of_one_row(part, monkeypatch):
     assert not ground_truth(query, rows, 1).tied.any()  # as near, but for the root
 
 
+@pytest.mark.slow
 @all_dtypes
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rows_in_a_part", [1, 7, 50])
@@ -56,16 +58,27 @@ def test_ground_truth_is_the_same_for_any_parts(dtype, metric, rows_in_a_part, m
         assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @all_dtypes
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_shared_by_threads(dtype, metric, monkeypatch):
     set_sizes(monkeypatch, thread_bytes=0)
+    splits, cut = [], index_module.plan
+
+    def seen(*arguments, **options):
+        parts, n_splits = cut(*arguments, **options)
+        splits.append(n_splits)
+        return parts, n_splits
+
+    monkeypatch.setattr(index_module, "plan", seen)
     train, queries = copies(dtype, 900), copies(dtype, 2, seed=1)
     for screen in ("none", "direct", "quantized"):
         index = Index(train, metric, screen=screen)
         expected = index.search(queries, 40, n_jobs=1)
+        assert splits.pop() == 1
         for n_jobs in (2, 3, 7):
             found = index.search(queries, 40, n_jobs=n_jobs)
+            assert splits.pop() > 1
             assert_array_equal(found[0], expected[0])
             assert_array_equal(found[1], expected[1])
 

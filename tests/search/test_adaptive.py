@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from fastknn._utils.locks import Lock
 from fastknn.reference import reference_knn
-from fastknn.search import adaptive, policy
+from fastknn.search import adaptive, policy, searcher
 from fastknn.search.adaptive import AdaptiveIndex
 from fastknn.search.index import Index
 
@@ -89,7 +89,7 @@ def test_what_is_packed_is_kept_for_the_next_choice(metric, monkeypatch):
     cascade = index.with_screen("quantized")._searcher
     assert cascade.codes
     packs = []
-    monkeypatch.setattr("fastknn.search.searcher.pack", lambda *_: packs.append(1))
+    monkeypatch.setattr(searcher, "pack", lambda *_: packs.append(1))
     assert cascade.fallback() is direct
     assert cascade.measures is direct.measures
     assert not packs

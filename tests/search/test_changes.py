@@ -21,6 +21,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @all_dtypes
 @pytest.mark.parametrize("screen", ["none", "direct", "quantized"])
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine", "correlation"])
@@ -74,6 +75,7 @@ def test_nan_is_no_change():
         sample.check(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("screen", ["none", "direct", "auto"])
 @pytest.mark.parametrize("metric", ["manhattan", "euclidean", "cosine"])

@@ -1,23 +1,30 @@
 """Very many neighbors, which a reservoir keeps instead of a heap: the same order and bits."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
-from cases import all_dtypes, assert_same, both_metrics, grid, points, set_limits, set_sizes
+from cases import (
+    SCREENS,
+    all_dtypes,
+    assert_same,
+    both_metrics,
+    grid,
+    peak,
+    points,
+    set_limits,
+    set_sizes,
+    without_bounds,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastknn import Index, knn
 from fastknn.engine import _core
 from fastknn.metrics.keys import ABSENT
 from fastknn.reference import reference_distances, reference_knn, reference_topk
-from fastknn.search.searcher import Searcher
 from fastknn.voting.selection import topk
 
 MANY = _core.MANY_NEIGHBORS
 # Around the switch, and around what a reservoir holds before it drops anything.
 KS = [1, 2, MANY - 1, MANY, MANY + 1, 400]
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 
 
 def expected(distances, k, metric):
@@ -203,6 +210,7 @@ def test_nan_is_refused_as_for_few_neighbors():
         index.search(queries, 301)
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n_queries", [2, 40])
@@ -211,12 +219,7 @@ def test_a_screen_that_gives_up_hands_on_what_it_found(metric, n_queries, n_jobs
     set_limits(monkeypatch, rows_per_neighbor=0)
     train, queries = points(np.float32, 9000, 24), points(np.float32, n_queries, 24, 1)
     index = Index(train, metric, screen="quantized")
-    useful = index._searcher
-    codes = [  # which rule nothing out
-        _core.CodeRows(rows.codes, metric, rows.scale, np.full(len(train), np.inf, np.float32))
-        for rows in useful.codes
-    ]
-    index._searcher = Searcher(train, metric, useful.screen, 2, codes)
+    index._searcher = without_bounds(index)
     distances = reference_distances(queries, train, metric)
     for k in (MANY - 1, MANY, 300):
         found = index.search(queries, k, n_jobs=n_jobs)
@@ -235,12 +238,9 @@ def test_blocks_of_few_queries_bound_the_memory(monkeypatch):
 
     def held(limit):
         set_sizes(monkeypatch, reservoir_bytes=limit)
-        tracemalloc.start()
-        found = index.search(queries, k, n_jobs=1)
-        peak = tracemalloc.get_traced_memory()[1] - sum(part.nbytes for part in found)
-        tracemalloc.stop()
+        found, most = peak(lambda: index.search(queries, k, n_jobs=1))
         assert_same(found, right)
-        return peak
+        return most - sum(part.nbytes for part in found)
 
     reservoir = _core.reservoir_bytes(k, len(train), False)
     assert reservoir == 16 * (len(train) + 1)

@@ -1,12 +1,11 @@
 """What is held in memory besides the rows, and where the memory of an array lies."""
 
 import mmap
-import tracemalloc
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
-from cases import METRICS, assert_same, set_limits
+from cases import ANGLES, METRICS, assert_same, peak, set_limits
 from numpy.testing import assert_array_equal
 
 from fastknn import (
@@ -16,6 +15,7 @@ from fastknn import (
     load_index,
     pairwise_distances,
 )
+from fastknn._utils import rows as rows_module
 from fastknn._utils.checks import as_matrix
 from fastknn._utils.rows import InBlocks, is_on_disk
 from fastknn.metrics import angles
@@ -24,7 +24,6 @@ from fastknn.screens import direct, proposals
 from fastknn.search import searcher, trial
 from fastknn.search.searcher import Searcher
 
-ANGLES = ["cosine", "correlation"]
 # What rows become, by their type: at most so many bytes for each of theirs are a new copy.
 BECOME = {
     "bool": np.uint8,
@@ -67,16 +66,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(trial, "TRIED_QUERIES", 16)
 
 
-def peak(function):
-    """The result of a call, and the most bytes that were held on the way."""
-    tracemalloc.start()
-    try:
-        result = function()
-        return result, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", BECOME)
 @pytest.mark.parametrize("metric", [*METRICS, "cosine"])
 @pytest.mark.parametrize("screen", ["auto", "direct"])
@@ -84,6 +74,7 @@ def test_building_holds_what_the_rows_become_and_blocks(dtype, metric, screen, s
     assert_little_is_held(dtype, metric, screen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 @pytest.mark.parametrize("metric", METRICS + ANGLES)
 @pytest.mark.parametrize("screen", ["none", "quantized", "projected"])
@@ -101,6 +92,7 @@ def assert_little_is_held(dtype, metric, screen):
     assert most - index.nbytes - converted < train.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int8", "float16", "uint8", "float64"])
 @pytest.mark.parametrize("metric", METRICS + ANGLES)
 @pytest.mark.parametrize("screen", ["none", "direct", "projected"])
@@ -163,6 +155,7 @@ QUERIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", QUERIES)
 @pytest.mark.parametrize("metric", [*METRICS, "sqeuclidean", *ANGLES])
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "float16"])
@@ -318,7 +311,7 @@ def test_without_a_list_of_mappings_every_map_counts(mapped, monkeypatch):
     def missing(address):
         raise FileNotFoundError
 
-    monkeypatch.setattr("fastknn._utils.rows._mapped_file", missing)
+    monkeypatch.setattr(rows_module, "_mapped_file", missing)
     assert is_on_disk(np.asarray(mapped())[3:])
     for kind in ("cast", "a view of a copy", "bytes", "another library's"):
         assert not is_on_disk(IN_MEMORY[kind](mapped))

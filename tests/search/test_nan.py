@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from cases import set_limits, set_sizes
+from cases import DTYPES, SCREENS, set_limits, set_sizes
 from sklearn import config_context
 
 from fastknn import Index, KNeighborsTransformer, LocalOutlierFactor, NearestNeighbors
 
 METRICS = ["l1", "l2", "sqeuclidean", "cosine", "correlation"]
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
 
 
 def put(rows, where, random):
@@ -24,9 +23,10 @@ def put(rows, where, random):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("where", ["everywhere", "one element", "here and there", "infinity"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_row_is_in_range(dtype, metric, screen, where, monkeypatch):

@@ -1,11 +1,10 @@
-"""pairwise_distances against its NumPy twin: exact for bytes, the promised error for floats."""
+"""pairwise_distances against the reference: exact for bytes, the promised error for floats."""
 
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
-from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, points, set_sizes
+from cases import DTYPES, METRICS, SIZES, all_dtypes, both_metrics, peak, points, set_sizes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,7 +19,8 @@ def error_bound(dtype, width, metric):
 
     With u half a unit in the last place: a difference is off by u, its square by 3 u, a sum of
     256 terms by 255 u more (the first addition, to zero, is exact); a root halves that, and the
-    result is rounded once more. All else is in float64: the sum of the sums, and the twin.
+    result is rounded once more. All else is in float64: the sum of the sums, and
+    the reference implementation.
     """
     half_unit = np.finfo(dtype).eps / 2
     terms = min(width, 256)
@@ -41,6 +41,7 @@ def assert_near(found, queries, train, metric, dtype):
         assert (np.abs(found - expected) <= bound).all()
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("width", SIZES)
@@ -55,6 +56,7 @@ def test_sizes_around_tiles(dtype, metric, width):
             assert_array_equal(part, whole[:n_queries, :n_rows], strict=True)
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize(
     ("dtype", "width"),
@@ -216,6 +218,7 @@ PLANS = {
 }
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("n_queries", [1, 5, 120])
@@ -240,13 +243,8 @@ def test_plans_agree_to_the_bit(monkeypatch, dtype, metric, n_queries, width):
 def test_memory(dtype, metric):
     queries, train = points(dtype, 1000, 20, 1), points(dtype, 5000, 20, 2)
     out = np.empty((1000, 5000), np.float32)
-    tracemalloc.start()
-    try:
-        pairwise_distances(queries, train, metric, out=out, n_jobs=2)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.3 * train.nbytes + 3_000_000  # out has 20,000,000
+    _, most = peak(lambda: pairwise_distances(queries, train, metric, out=out, n_jobs=2))
+    assert most < 1.3 * train.nbytes + 3_000_000  # out has 20,000,000
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,11 +1,9 @@
-"""Index.search and knn against the plain NumPy twin: the same neighbors, distances to the bit."""
+"""Index.search and knn find what the reference implementation finds, distances to the bit."""
 
 import copy
 import itertools
 import pickle
-import tracemalloc
 from fractions import Fraction
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,9 +14,13 @@ from cases import (
     all_dtypes,
     assert_same,
     both_metrics,
+    embed,
     grid,
+    peak,
     points,
+    read_only,
     set_sizes,
+    unaligned,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +43,7 @@ def assert_right(queries, train, k, metric, **kwargs):
 # --- sizes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("width", SIZES)
@@ -73,6 +76,7 @@ def test_first_columns_are_the_search_for_fewer(dtype, metric):
             assert_same(found, (distances[:, :k].copy(), indices[:, :k].copy()))
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize(
     ("dtype", "width"),
@@ -90,6 +94,7 @@ def test_widths_around_depth_chunks(dtype, metric, width):
     assert_array_equal(indices[1, :2], [20, 30])
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("width", [32767, 32768, 32769, 65536, 65793])
 def test_largest_byte_sums(metric, width):
@@ -280,6 +285,7 @@ TYPES = {
 }
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("train", TYPES.values(), ids=TYPES)
 def test_queries_of_any_type_against_rows_of_any_type(train, metric):
@@ -344,28 +350,6 @@ def test_native_types_are_not_copied(tmp_path):
 
 
 # --- input forms -----------------------------------------------------------------------------
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def embed(array, rows=slice(1, None, 2), columns=slice(1, None, 3)):
-    """The same values in every other row, every third column of a larger array."""
-    big = np.full((2 * array.shape[0] + 1, 3 * array.shape[1] + 1), 99, array.dtype)
-    view = big[rows, columns][: array.shape[0], : array.shape[1]]
-    view[...] = array
-    return view
-
-
-def unaligned(array):
-    raw = np.zeros(array.nbytes + 1, np.uint8)[1:]
-    result = raw.view(array.dtype).reshape(array.shape)
-    result[...] = array
-    assert array.itemsize == 1 or not result.flags.aligned
-    return result
 
 
 FORMS = {
@@ -465,6 +449,7 @@ def test_stats(dtype, metric):
     assert index.stats_["rows_screened"] == 2 * 5000
 
 
+@pytest.mark.slow
 @both_metrics
 @pytest.mark.parametrize("train_type", DTYPES)
 @pytest.mark.parametrize("width", [16, 300])
@@ -490,15 +475,6 @@ def test_ties_of_bytes_are_ruled_out(metric):
     assert index.stats_["candidates"][0] <= 30 * (5 + 64)  # 64 rows, at most, come in one panel
 
 
-def peak_bytes(function):
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 @both_metrics
 @pytest.mark.parametrize("query_type", [np.uint8, np.float64])
 @all_dtypes
@@ -506,25 +482,19 @@ def peak_bytes(function):
 def test_memory_of_a_search(dtype, metric, query_type, n_jobs):
     index = Index(points(dtype, 20_000, 8, 1), metric)
     queries = points(query_type, 2000, 8, 2)
-    peak = peak_bytes(lambda: index.search(queries, 10, n_jobs=n_jobs))
+    _, most = peak(lambda: index.search(queries, 10, n_jobs=n_jobs))
     # The result, 320 kB, and what some thousand queries of 8 elements need.
-    assert 320_000 <= peak < 3_000_000  # a matrix of distances has 160,000,000
+    assert 320_000 <= most < 3_000_000  # a matrix of distances has 160,000,000
 
 
 @all_dtypes
 def test_memory_of_an_index(dtype):
     train = points(dtype, 50_000, 64)
-    index = None
-
-    def build():
-        nonlocal index
-        index = Index(train, screen="direct")
-
-    peak = peak_bytes(build)
+    index, most = peak(lambda: Index(train, screen="direct"))
     packed = train.size * min(train.itemsize, 4)  # floats under L2: as float32
     assert packed <= index.nbytes <= 1.01 * packed + 8 * len(train)
     # Checks for NaN look at a megabyte at a time.
-    assert index.nbytes <= peak < index.nbytes + 3_000_000
+    assert index.nbytes <= most < index.nbytes + 3_000_000
 
 
 # --- progress --------------------------------------------------------------------------------
@@ -542,8 +512,7 @@ class Updates(list):
 @pytest.mark.parametrize("n_queries", [1, 7, 100])
 @pytest.mark.parametrize("pairs_a_step", [1, plans.SIZES.step_pairs])
 def test_progress_sums_to_the_queries(monkeypatch, dtype, metric, n_jobs, n_queries, pairs_a_step):
-    set_sizes(monkeypatch, thread_bytes=0)
-    set_sizes(monkeypatch, step_pairs=pairs_a_step)
+    set_sizes(monkeypatch, thread_bytes=0, step_pairs=pairs_a_step)
     updates = Updates()
     queries, train = points(dtype, n_queries, 4, 1), points(dtype, 150, 4, 2)
     assert_right(queries, train, 3, metric, n_jobs=n_jobs, progress=updates)
@@ -662,6 +631,7 @@ def matrices(draw, width, max_rows):
     return draw(hnp.arrays(kind, shape, elements=elements))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_anything(data):
@@ -680,5 +650,6 @@ def test_anything(data):
             st.sampled_from([0, plans.SIZES.partial_bytes]), "partial results"
         ),
     }
-    with mock.patch.object(plans, "SIZES", plans.SIZES._replace(**limits)):
+    with pytest.MonkeyPatch.context() as patch:
+        set_sizes(patch, **limits)
         assert_right(queries, train, k, metric, n_jobs=n_jobs)

@@ -38,6 +38,7 @@ def checked(name, tmp_path):
     return lines
 
 
+@pytest.mark.slow
 def test_a_correct_script_is_accepted_and_nothing_is_any(tmp_path):
     found = checked("correct.py", tmp_path)
     source = (HERE / "correct.py").read_text().splitlines()
@@ -50,6 +51,7 @@ def test_a_correct_script_is_accepted_and_nothing_is_any(tmp_path):
         assert not kind.startswith("def")
 
 
+@pytest.mark.slow
 def test_every_mistake_is_found(tmp_path):
     found = checked("mistakes.py", tmp_path)
     source = (HERE / "mistakes.py").read_text().splitlines()

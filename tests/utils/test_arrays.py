@@ -239,6 +239,7 @@ def flipped(data, place, bit):
     return bytes(changed)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_header(tmp_path):
     """Another array of as many bytes may come of it, and nothing but ValueError otherwise."""
     whole, file = npy(MATRIX), tmp_path / "a.npy"

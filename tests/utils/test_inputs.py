@@ -405,6 +405,7 @@ TENSORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tensor", "error", "match"), TENSORS.values(), ids=TENSORS)
 @pytest.mark.parametrize(("name", "call", "values"), ARGUMENTS)
 def test_tensors_that_numpy_cannot_read(name, call, values, tensor, error, match, tmp_path):

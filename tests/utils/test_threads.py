@@ -43,6 +43,7 @@ PLANS = {
 }
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
@@ -106,6 +107,7 @@ def test_batches_agree_to_the_bit(dtype, metric):
         assert_same(map(np.concatenate, zip(*batches, strict=True)), whole)
 
 
+@pytest.mark.slow
 @both_metrics
 @all_dtypes
 def test_work_enough_for_threads(dtype, metric):
@@ -273,6 +275,7 @@ def run(code, **variables):
     return child.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_in_workers_that_are_processes(tmp_path):
     (tmp_path / "workers.py").write_text(WORKERS)
     lines = run([str(tmp_path / "workers.py")])
@@ -305,6 +308,7 @@ print(*answers)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded", ["alone", "sklearn"])
 @pytest.mark.parametrize("variables", [{}, {"OPENBLAS_NUM_THREADS": "2"}])
 def test_limits_of_threadpoolctl(loaded, variables):
@@ -315,6 +319,7 @@ def test_limits_of_threadpoolctl(loaded, variables):
     assert set(line.split()) == {"True"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", [{"OPENBLAS_NUM_THREADS": "1"}, {"MKL_NUM_THREADS": "1"}])
 @pytest.mark.parametrize("loaded", ["threadpoolctl", "sklearn.neighbors"])
 def test_threads_of_blas_alone_are_no_limit(loaded, variables):
@@ -587,6 +592,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c_ends_a_long_search(ctrl_c_interrupts, n_jobs):

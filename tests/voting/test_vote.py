@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON
+from cases import PYTHON, embed, read_only, unaligned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -253,6 +253,7 @@ def real_points(seed, m):
     return np.random.default_rng(seed).normal(size=(m, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [grid_points, real_points])
 @pytest.mark.parametrize("algorithm", ["brute", "kd_tree"])
 @pytest.mark.parametrize("weighting", ["uniform", "distance"])
@@ -387,26 +388,6 @@ def test_nan_is_found_anywhere(small_chunks, column, dtype, n_jobs):
 
 
 # --- array layouts ---------------------------------------------------------------------------
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def embed(array):
-    big = np.zeros((2 * array.shape[0], 3 * array.shape[1]), dtype=array.dtype)
-    big[1::2, 1::3] = array
-    return big[1::2, 1::3]
-
-
-def unaligned(array):
-    raw = np.zeros(array.nbytes + 1, dtype=np.uint8)[1:]
-    result = raw.view(array.dtype).reshape(array.shape)
-    result[...] = array
-    assert not result.flags.aligned
-    return result
 
 
 LAYOUTS = {
@@ -700,6 +681,7 @@ def copied_package(tmp_path):
     return tmp_path / "site"
 
 
+@pytest.mark.slow
 def test_kernels_are_cached_and_broken_caches_do_no_harm(copied_package, tmp_path):
     cache = tmp_path / "cache"
     assert run_probe(copied_package, NUMBA_CACHE_DIR=str(cache)) == [1, 0]
@@ -711,6 +693,7 @@ def test_kernels_are_cached_and_broken_caches_do_no_harm(copied_package, tmp_pat
     run_probe(copied_package, NUMBA_CACHE_DIR=str(cache))
 
 
+@pytest.mark.slow
 def test_no_folder_for_the_cache(copied_package):
     # A file where the folder would be stops even root, whom a read-only folder does not.
     (copied_package / "fastknn" / "voting" / "__pycache__").write_bytes(b"")
