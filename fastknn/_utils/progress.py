@@ -2,24 +2,37 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeAlias
 
 from fastknn._utils.checks import check_progress
 
 Status = Callable[[str], object]
+
+
+class ProgressLike(Protocol):
+    """An object that is updated as a search goes on, such as a bar of tqdm."""
+
+    def update(self, n: float, /) -> object:
+        """Count `n` more queries as done."""
+
+
+# What functions take as their argument `progress`.
+ProgressArgument: TypeAlias = bool | ProgressLike | None
 # Parts of a query count too, but nobody wants to read them.
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}, {rate_fmt}]"
 LINE = "{desc} [{elapsed}]"
 
 
-class Told:
-    """What is told of progress: the object that a search may be given, and what `shown` yields.
+class Progress:
+    """What a search updates: a search may be given one, and `shown` yields one.
 
     Parameters
     ----------
     update : callable
-        Told how many more queries are done.
+        Called with the number of queries that were done since the last call.
     status : callable, optional
-        Told in words what is being done where nothing can be counted, and "" when that is over.
+        Called with words that say what is being done where nothing can be counted, and with ""
+        when that is over.
     """
 
     def __init__(self, update: Callable[[float], object], status: Status | None = None) -> None:
@@ -29,12 +42,12 @@ class Told:
         self.update(n)
 
 
-def _ignore(_) -> None:
+def _ignore(_: object) -> None:
     """Progress that nobody wants to see."""
 
 
 @contextmanager
-def shown(progress, total: int) -> Iterator[Told]:
+def shown(progress: ProgressArgument, total: int) -> Iterator[Progress]:
     """A function that is told how many more queries are done.
 
     Parameters
@@ -46,20 +59,20 @@ def shown(progress, total: int) -> Iterator[Told]:
     """
     check_progress(progress)
     if progress is None or progress is False:
-        yield Told(_ignore)
+        yield Progress(_ignore)
     elif progress is True:
         from tqdm.auto import tqdm
 
         with tqdm(total=total, unit=" queries", bar_format=BAR) as bar:
-            yield Told(
+            yield Progress(
                 bar.update, lambda text: bar.set_description_str(f"{text} ... " if text else "")
             )
     else:
-        yield Told(progress.update)
+        yield Progress(progress.update)
 
 
 @contextmanager
-def said(progress) -> Iterator[Status]:
+def said(progress: ProgressArgument) -> Iterator[Status]:
     """A function that is told in words what is being done, before anything can be counted.
 
     Parameters
@@ -72,7 +85,7 @@ def said(progress) -> Iterator[Status]:
     if progress is True:
         from tqdm.auto import tqdm
 
-        lines = []  # one, once there is something to say
+        lines: list[tqdm] = []  # one, once there is something to say
 
         def say(text: str) -> None:
             if not lines:
@@ -84,7 +97,7 @@ def said(progress) -> Iterator[Status]:
         finally:
             for line in lines:
                 line.close()
-    elif isinstance(progress, Told):
+    elif isinstance(progress, Progress):
         try:
             yield progress.status
         finally:

@@ -1,30 +1,104 @@
-"""The command ``fastknn tune``: choose on folds of the training set, report the test set once.
-
-And what it has in common with ``fastknn classify``: the two sets.
-"""
+"""The command ``fastknn tune``: choose on folds of the training set, then test once."""
 
 import argparse
 import csv
 import json
 import time
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from fastknn._utils.checks import as_path, check_width, checked_matrix
 from fastknn._utils.files import check_ending, written_whole
+from fastknn._utils.threads import thread_count
+from fastknn.cli.arguments import (
+    ListOf,
+    add_n_jobs,
+    add_progress,
+    add_sets,
+    one_of,
+    positive_int,
+    positive_int_of_list,
+)
+from fastknn.cli.command import Command
+from fastknn.cli.image_sets import classify_by_index, load_sets
+from fastknn.cli.output import check_outputs, shows_progress
+from fastknn.metrics.names import METRIC_NAMES
 
-if TYPE_CHECKING:
-    from fastknn.datasets._sets import LabelledImages
-    from fastknn.search.index import Index
+__all__ = ["COMMAND"]
+
+DESCRIPTION = """\
+Choose the number of neighbors, the metric and the weights on held-out folds of the training set.
+All combinations are tried. Then classify the test set once, with the best combination. PATH is as
+for classify.
+"""
+WEIGHTS = ("uniform", "distance")
 
 
-def tune(options: argparse.Namespace, progress: bool) -> None:
-    """Run the experiment that the options describe, and print and write what came of it."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_sets(parser)
+    add_n_jobs(parser)
+    add_progress(parser)
+    parser.add_argument(
+        "--ks",
+        action=ListOf,
+        of=positive_int_of_list,
+        metavar="K",
+        help="numbers of neighbors, with commas or blanks between them, as in 1,5 or 1 5 "
+        "(default: those of 1,3,5,8,10,12,15,20,50,100 that the folds have rows for)",
+    )
+    lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
+        ("metrics", METRIC_NAMES, ("l1", "l2")),
+        ("weights", WEIGHTS, WEIGHTS),
+    )
+    for name, choices, default in lists:
+        parser.add_argument(
+            f"--{name}",
+            action=ListOf,
+            of=one_of(choices),
+            metavar=name.removesuffix("s").upper(),
+            default=list(default),
+            help=f"which of {', '.join(choices)} to try, as a list like that of --ks "
+            f"(default: {','.join(default)})",
+        )
+    parser.add_argument(
+        "--folds", type=positive_int, default=5, metavar="N", help="2 or more (default: 5)"
+    )
+    parser.add_argument(
+        "--limit", type=positive_int, metavar="N", help="only the first N training images"
+    )
+    parser.add_argument(
+        "--test-limit", type=positive_int, metavar="N", help="only the first N test images"
+    )
+    parser.add_argument("--output", metavar="FILE", help="write all scores, as .csv or .json")
+    parser.add_argument("--plot", metavar="FILE", help="draw accuracy over k (needs matplotlib)")
+
+
+def _execute(options: argparse.Namespace) -> None:
+    check_outputs(options)
+    if options.output:
+        check_ending(options.output, "--output", (".csv", ".json"))
+    if options.plot:
+        _check_drawable(options.plot, "--plot")
+    if options.folds < 2:
+        raise ValueError(f"--folds must be at least 2; got {options.folds}")
+    thread_count(options.n_jobs)
+    choose_and_test(options)
+
+
+def choose_and_test(options: argparse.Namespace) -> None:
+    """Run the experiment that the options describe, and print and write its results.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        They have been checked, but for the files of images.
+    """
     from fastknn.estimators.cross_validation import cross_validate_k
     from fastknn.search.calls import index_for
 
+    progress = shows_progress(options)
     train, test = load_sets(options)
     images, labels = train.images[: options.limit], train.labels[: options.limit]
     asked, truth = test.images[: options.test_limit], test.labels[: options.test_limit]
@@ -47,8 +121,8 @@ def tune(options: argparse.Namespace, progress: bool) -> None:
         )
     if smallest < options.folds:
         print(f"          (some folds lack a class: the smallest has {smallest} of the images)")
-    n_candidates = len(results["params"])
-    print(f"tried     {n_candidates} candidates in {time.perf_counter() - started:.2f} s\n")
+    n_combinations = len(results["params"])
+    print(f"tried     {n_combinations} combinations in {time.perf_counter() - started:.2f} s\n")
     print(results)
     best = results["params"][int(results["rank_test_score"].argmin())]
     described = f"{best['metric']}, k={best['n_neighbors']}, {best['weights']} weights"
@@ -56,7 +130,7 @@ def tune(options: argparse.Namespace, progress: bool) -> None:
     # The test set is looked at here, once, with what the folds chose.
     k, metric, weights = best["n_neighbors"], best["metric"], best["weights"]
     index = index_for(len(asked), images, k, metric, options.n_jobs, progress)
-    predicted, _ = classified(index, labels, asked, k, weights, options.n_jobs, progress)
+    predicted, _ = classify_by_index(index, labels, asked, k, weights, options.n_jobs, progress)
     right, total = int((predicted == truth).sum()), len(truth)
     print(f"\nchosen    {described}")
     print(f"test      {right / total:.2%} ({right:,} of {total:,})")
@@ -68,62 +142,14 @@ def tune(options: argparse.Namespace, progress: bool) -> None:
         print(f"picture written to {options.plot}")
 
 
-def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledImages]":
-    """The images of --train and of --test, or of the test part of --train.
-
-    Nothing is read if an image would be learned from and tested on: a file without parts has no
-    test part, and no file may belong to both sets.
-    """
-    from fastknn.datasets import has_parts, part_files
-    from fastknn.datasets._sets import matched
-
-    kind, files = part_files(as_path(options.train, "--train"), "train")
-    if options.test is None:
-        try:
-            test_kind, test_files = part_files(options.train, "test")
-        except (ValueError, FileNotFoundError) as error:
-            raise ValueError(f"give --test, for --train has no test part ({error})") from error
-    else:  # the test part of what has one; other files are read whole
-        split = "test" if has_parts(as_path(options.test, "--test")) else "train"
-        test_kind, test_files = part_files(options.test, split)
-    for file in test_files:
-        if any(file.samefile(other) for other in files):
-            raise ValueError(f"--test must be other images than --train, and {file} is in both")
-    sets = kind.read(files, options.label), test_kind.read(test_files, options.label)
-    train, test = matched(*sets, "--test")
-    checked_matrix(train.images, "--train")
-    checked_matrix(test.images, "--test")
-    check_width(test.images, train.images.shape[1], "--test")
-    return train, test
-
-
-def classified(
-    index: "Index",
-    labels: np.ndarray,
-    queries: np.ndarray,
-    k: int,
-    weights: str,
-    n_jobs: int | None,
-    progress: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The labels that the neighbors of queries vote for, and the indices of these neighbors."""
-    from fastknn.voting.votes import distance_weights, vote
-
-    distances, indices = index.search(queries, k, n_jobs=n_jobs, progress=progress)
-    classes, codes = np.unique(labels, return_inverse=True)
-    counted = distance_weights(distances) if weights == "distance" else None
-    winners = vote(codes[indices], n_classes=len(classes), weights=counted, n_jobs=n_jobs)
-    return classes[winners], indices
-
-
-def _write_results(output: str, results: dict, chosen: dict) -> None:
-    """All candidates: as a table, or as JSON together with what was chosen."""
+def _write_results(output: str, results: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+    """All combinations: as a table, or as JSON together with the one that was chosen."""
     columns = [name for name in results if name != "params"]
     values = [np.asarray(results[name]).tolist() for name in columns]
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
     with written_whole(output) as path, path.open("w", newline="", encoding="utf-8") as file:
         if path.suffix == ".json":
-            json.dump({"chosen": chosen, "candidates": rows}, file, indent=1)
+            json.dump({"chosen": chosen, "combinations": rows}, file, indent=1)
             file.write("\n")
         else:
             writer = csv.DictWriter(file, columns)
@@ -131,20 +157,30 @@ def _write_results(output: str, results: dict, chosen: dict) -> None:
             writer.writerows(rows)
 
 
-def _draw(output: str, results: dict, described: str) -> None:
+def _draw(output: str, results: Mapping[str, Any], described: str) -> None:
     from fastknn.plot import accuracy_over_k
 
     ax = accuracy_over_k(results)
     ax.set(title=f"chosen: {described}", ylabel="accuracy on held-out folds")
+    figure: Any = ax.figure  # a Figure, since accuracy_over_k made the axes
     with written_whole(output) as path:
-        ax.figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150)
 
 
-def check_drawable(output: str, name: str) -> None:
-    """Better now than after the search: raise if no picture could be written there."""
+def _check_drawable(output: str, name: str) -> None:
+    """Raise before the search if no picture could be written to this file."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ValueError(f"{name} needs matplotlib: pip install matplotlib") from error
     endings = [f".{kind}" for kind in Figure().canvas.get_supported_filetypes()]
     check_ending(output.lower(), name, endings)  # matplotlib takes .PNG for .png
+
+
+COMMAND = Command(
+    "tune",
+    "choose k, metric and weights on held-out folds, then test once",
+    DESCRIPTION,
+    _add_arguments,
+    _execute,
+)

@@ -28,7 +28,7 @@ from fastknn._utils.checks import (
     checked_matrix,
     several,
 )
-from fastknn._utils.progress import Told, shown
+from fastknn._utils.progress import Progress, shown
 from fastknn._utils.threads import thread_count
 from fastknn.estimators._docs import documented
 from fastknn.estimators.answers import HeldOutAnswers, HeldOutMeans, HeldOutVotes, run_slices
@@ -158,7 +158,7 @@ def cross_validate_k(
     n_queries = len(X) if folds is None else sum(len(test) for _, test in folds)
     make_answers = partial(answers, ks=ks, weights=weights, n_jobs=n_jobs)
     with shown(progress, n_queries * len(metrics)) as advance:
-        options = {"n_jobs": n_jobs, "progress": Told(advance)}
+        options = {"n_jobs": n_jobs, "progress": Progress(advance)}
         for metric in metrics:
             places = [at for at, one in enumerate(combinations) if one["metric"] == metric]
             index = index_for(n_queries, X, max(ks), metric, n_jobs, advance)

@@ -19,7 +19,7 @@ from fastknn._utils.checks import (
 )
 from fastknn._utils.files import check_ending, written_whole
 from fastknn._utils.naming import outline
-from fastknn._utils.progress import Told, shown
+from fastknn._utils.progress import Progress, shown
 from fastknn._utils.threads import thread_count
 from fastknn.evaluation.vectors import open_vectors, write_ivecs
 from fastknn.metrics.keys import ABSENT, as_distances, equal_keys, merge, no_keys
@@ -197,7 +197,7 @@ def ground_truth(
                 min(wanted, len(some)),
                 max_key=best.keys[:, -1].copy(),  # no row beyond it will be among the best
                 n_jobs=n_jobs,
-                progress=Told(lambda n, share=share: advance(n * share)),
+                progress=Progress(lambda n, share=share: advance(n * share)),
                 check_finite=False,
                 name=None,
             )

@@ -370,7 +370,8 @@ def test_warnings_are_a_line(archives, monkeypatch, capsys):
     import warnings
 
     monkeypatch.setattr(
-        "fastknn.cli.load_sets", lambda options: warnings.warn("queries are odd", stacklevel=1)
+        "fastknn.cli.classify.load_sets",
+        lambda options: warnings.warn("queries are odd", stacklevel=1),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -419,8 +420,8 @@ def test_tune(image_file, tmp_path, capsys):
     assert {row["param_n_neighbors"] for row in rows} == {"1", "3", "40"}
     assert main([*common, "--output", outputs[1], "--metrics", "cosine"]) == 0
     written = json.loads(Path(outputs[1]).read_text())
-    assert len(written["candidates"]) == 3 * 2
-    best = max(written["candidates"], key=lambda one: one["mean_test_score"])
+    assert len(written["combinations"]) == 3 * 2
+    best = max(written["combinations"], key=lambda one: one["mean_test_score"])
     assert written["chosen"]["n_neighbors"] == best["param_n_neighbors"]
     assert written["chosen"]["test_accuracy"] > 0.9
     if plot:
@@ -507,7 +508,7 @@ def test_empty_path_of_test_images(image_file, capsys):
 )
 def test_lists_are_of_one_grammar(monkeypatch, ks, metrics, weights):
     seen = []
-    monkeypatch.setattr("fastknn.cli.tune", lambda options, progress: seen.append(options))
+    monkeypatch.setattr("fastknn.cli.tune.choose_and_test", seen.append)
     lists = ["--ks", *ks, "--metrics", *metrics, "--weights", *weights]
     assert main(["tune", "--train", "x", *lists]) == 0
     (options,) = seen
