@@ -301,7 +301,7 @@ BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 
 class Layout(NamedTuple):
-    """One of the four layouts: its files, as they lie in a folder and in the official archive."""
+    """One of the four layouts: its files, in a folder and in the official archive."""
 
     cifar: Cifar
     python: bool

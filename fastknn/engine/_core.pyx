@@ -4,11 +4,11 @@
 `Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
 once, with the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles
 (inner): the block stays in the L2 cache, and a panel is read from memory once a block. Nothing
-here checks its arguments: `searcher.py` hands over arrays that are already sound.
+here checks its arguments: `search/searcher.py` hands over arrays that are already sound.
 
-This file is what Python sees; the rooms behind it, each on top of those before, are ``:
+This file is what Python sees. It includes these files, each of which builds on those before it:
 kernels (the table, the level), layout (structures), packing, heap, reservoir, angles, bounds,
-search, matrices, topk, contractions.
+search, matrices, topk, maps.
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
 it costs one load, add and compare a row (L2 codes: four operations on registers), and candidates
@@ -117,7 +117,7 @@ cdef class Panels:
     metric : "l1" or "l2"
     scale, error : ndarray (n_rows,) of float32, or None
         For codes: what a unit of a row's code is worth, and how far at most the row's
-        contraction lies from its code.
+        mapped row lies from its code.
     center : ndarray (width,) of float64, or None
         For floats under L2: pack float32 values about this point, for the expanded screen,
         instead of the rows' own for direct differences.
@@ -224,7 +224,7 @@ cdef class CodeRows:
     scale : ndarray (n_rows,) of float32
         What a unit of a row's code is worth. Under L1, the same for all rows and queries.
     error : ndarray (n_rows,), float32 for training rows, float64 for queries
-        How far at most the row's contraction lies from its code.
+        How far at most the mapped row lies from its code.
     """
 
     cdef readonly object codes, scale, error
@@ -286,7 +286,7 @@ cdef class QueryBlock:
         For the refine of angles: measures of the training rows and of the queries (`measure`), and
         the halves of queries that are not bytes, or None twice.
     found : Keys or None
-        The result, filled in place (`_keys.py`); None for a block that only writes distance
+        The result, filled in place (`metrics/keys.py`); None for a block that only writes distance
         matrices.
     max_key : ndarray (n,) of float64 or None
         Keys beyond which rows are not wanted.

@@ -27,14 +27,14 @@ cdef enum:
     ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 
-# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
+# Slack for float32 in the bound of an L2 screen, relative to the magnitudes that it adds.
 cdef double CODE_SLACK = 2.0**-19
 # No reach is longer; its square is a float32. Encoded data stay well below (screens.py).
 cdef double FAR_AWAY = 1e18
 
 
 ctypedef struct Matrix:
-    # Rows as they lie in somebody's array.
+    # Rows of an array that is not packed.
     const char *data
     Py_ssize_t stride, width, item
     int element, metric
@@ -149,7 +149,7 @@ cdef inline double score_below(int kind, double x) noexcept nogil:
 
 
 cdef inline double expansion_slack(const Rows *train) noexcept nogil:
-    """Room for float32 in the expanded screen.
+    """Slack for float32 in the expanded screen.
 
     Let x, q be a row and a query minus the center, x', q' what they are rounded to, u = 2**-24,
     and the screen's float32 sum be |x'|**2 (1 - s) - 2 <q', x'> up to

@@ -1,4 +1,4 @@
-# What contractions (screens.py) have NumPy do too slowly.
+# Parts of the non-expansive maps (screens/maps.py) that are too slow in NumPy.
 
 def group_sums(rows, order, ends, signs, out):
     """Signed sums over groups of columns (screens.py): out[i, g] = sum of signs * rows[i, order].

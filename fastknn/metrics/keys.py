@@ -47,7 +47,7 @@ class Keys(NamedTuple):
 
 
 def no_keys(n_queries: int, k: int, metric: str, absent: bool = False) -> Keys:
-    """Room for neighbors, or with `absent` neighbors none of which is there."""
+    """Arrays for neighbors, or with `absent` neighbors none of which is there."""
     low = np.empty((n_queries, k), np.uint64) if metric in ANGLES else None
     found = Keys(np.empty((n_queries, k)), low, np.empty((n_queries, k), np.int64))
     if absent:

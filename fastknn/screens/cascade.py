@@ -1,6 +1,6 @@
-"""Screens: cheap lower bounds on distances, each a contraction and a rounding to bytes.
+"""Screens: cheap lower bounds on distances, each a non-expansive map and a rounding to bytes.
 
-A contraction z never moves two points apart: dist(z(q), z(x)) <= dist(q, x). Its values are
+A non-expansive map z never moves two points apart: dist(z(q), z(x)) <= dist(q, x). Its values are
 rounded to codes, and how far each row's values lie from what its code stands for is measured in
 float64 and rounded up (its *error*). Then, by the triangle inequality,
 
@@ -47,7 +47,7 @@ CODE_VECTOR = 64
 
 @dataclass
 class Cascade:
-    """Stages from cheap to dear: a contraction with a head for each, and how it is rounded."""
+    """Stages from cheap to dear: a map with a head for each, and how it is rounded."""
 
     name: str
     map: Projection | GroupSums
@@ -103,7 +103,7 @@ class Cascade:
     ) -> tuple[dict, bool]:
         """Queries as the stages compare them: arguments of `_core.QueryBlock`; never final."""
         encoded = self.encode(queries)
-        if off is not None:  # contractions move two points no further apart
+        if off is not None:  # maps move two points no further apart
             encoded = [(code, scale, error + off) for code, scale, error in encoded]
         (first, scale, error), *later = encoded
         stages = [

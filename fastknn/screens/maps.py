@@ -97,11 +97,11 @@ class Head(NamedTuple):
 
     directions: slice | None  # None: all features
     rest: bool  # whether the length of the rest is a coordinate
-    mixing: Product | Hadamard
+    rotation: Product | Hadamard
 
     @property
     def width(self) -> int:
-        return self.mixing.width
+        return self.rotation.width
 
 
 Valued = tuple[np.ndarray, np.ndarray]
@@ -153,8 +153,8 @@ class Projection:
                 miss = 16 * U32 * length**2 + 2 * off * length + off**2
                 off = off + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
             # |z| is at most the length, but for what was off before.
-            values = head.mixing(values)
-            off = off + head.mixing.loss() * (length + off)
+            values = head.rotation(values)
+            off = off + head.rotation.loss() * (length + off)
             yield values, off + 4 * (head.width + PRODUCT_DEPTH) * U64 * head.width * length
 
 

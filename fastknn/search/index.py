@@ -66,7 +66,7 @@ class Index:
         rows).
     screen : {"auto", "none", "direct", "quantized", "projected"}, default "auto"
         How rows are ruled out; every screen finds the same neighbors. "none" computes every
-        distance from the rows as they lie, which suits a few queries: nothing is packed.
+        distance directly on the unpacked rows, which suits a few queries.
         "direct" packs the rows, and compares bytes as exact integers; floats in float32 (L2, by
         expanded squares about a center, where those rule out enough) or by their differences,
         and then the candidates again in float64. "quantized" compares them rounded to bytes,
@@ -386,7 +386,7 @@ class Index:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index, training rows included, to a new folder: see `load_index`.
 
-        The folder appears when it is whole. Format: `fastknn/storage.py`.
+        The folder appears when it is whole. Format: `fastknn/search/storage.py`.
 
         Parameters
         ----------
@@ -479,7 +479,7 @@ class Index:
         check_finite: bool = True,
         name: str | None = "queries",
     ) -> Keys:
-        """Find neighbors by key, as parts of a training set are searched: see `_keys.py`.
+        """Find neighbors by key, as parts of a training set are searched: see `metrics/keys.py`.
 
         Parameters
         ----------

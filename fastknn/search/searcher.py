@@ -172,7 +172,7 @@ class Searcher:
         """The same over `train`, which begins with the rows that are here already.
 
         Only the new rows are encoded: errors are measured, so bounds hold for rows that the
-        contraction was not made for.
+        map was not made for.
         """
         more = train[len(self.train) :]
         added = []

@@ -228,14 +228,14 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
     heads = []
     for place, head in enumerate(mapping.heads):
         if isinstance(mapping, Projection):
-            mixing, columns = head.mixing, head.directions
+            rotation, columns = head.rotation, head.directions
             columns = None if columns is None else [columns.start, columns.stop]
             heads.append({"directions": columns, "rest": head.rest})
-            if isinstance(mixing, Hadamard):
-                arrays[f"order{place}"], arrays[f"signs{place}"] = mixing.order, mixing.signs
-                heads[-1]["block"] = mixing.block
+            if isinstance(rotation, Hadamard):
+                arrays[f"order{place}"], arrays[f"signs{place}"] = rotation.order, rotation.signs
+                heads[-1]["block"] = rotation.block
             else:
-                arrays[f"rotation{place}"] = mixing.matrix
+                arrays[f"rotation{place}"] = rotation.matrix
         else:
             if head is not None:
                 arrays.update({f"{part}{place}": getattr(head, part) for part in Groups._fields})

@@ -220,22 +220,22 @@ def test_hadamard_against_its_matrix(width):
     from scipy.linalg import hadamard
 
     random = np.random.default_rng(width)
-    mixing = Hadamard.random(width, random)
-    assert width <= mixing.width < max(width + 8, width * (1 + maps.PADDING) + 1)
+    rotation = Hadamard.random(width, random)
+    assert width <= rotation.width < max(width + 8, width * (1 + maps.PADDING) + 1)
     rows = random.normal(size=(20, width)).astype(np.float32)
     rows[0], rows[1] = 0, np.eye(width, dtype=np.float32)[width // 2]
-    expected = np.pad(rows.astype(float), ((0, 0), (0, mixing.width - width)))
-    for order, signs in zip(mixing.order, mixing.signs, strict=True):
-        blocks = (expected[:, order] * signs).reshape(len(rows), -1, mixing.block)
-        expected = (blocks @ hadamard(mixing.block).astype(float)).reshape(len(rows), -1)
+    expected = np.pad(rows.astype(float), ((0, 0), (0, rotation.width - width)))
+    for order, signs in zip(rotation.order, rotation.signs, strict=True):
+        blocks = (expected[:, order] * signs).reshape(len(rows), -1, rotation.block)
+        expected = (blocks @ hadamard(rotation.block).astype(float)).reshape(len(rows), -1)
     length = np.linalg.norm(rows.astype(float), axis=1)
     assert (np.linalg.norm(expected, axis=1) <= length).all()
     assert (np.linalg.norm(expected, axis=1) >= length * (1 - 1e-6)).all()
-    off = np.linalg.norm(mixing(rows) - expected, axis=1)
-    assert (off <= mixing.loss() * length).all()
-    assert off.max() > 0 or mixing.block < 16
+    off = np.linalg.norm(rotation(rows) - expected, axis=1)
+    assert (off <= rotation.loss() * length).all()
+    assert off.max() > 0 or rotation.block < 16
     # One huge coordinate is spread: evenly by one round, well enough by two.
-    assert np.abs(mixing(rows)[1]).max() <= 2 * mixing.block**-0.5
+    assert np.abs(rotation(rows)[1]).max() <= 2 * rotation.block**-0.5
 
 
 @pytest.mark.parametrize("metric", METRICS)
