@@ -132,7 +132,7 @@ def _propose_l2(
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     full = []
     if floats or screen == "quantized":
-        full = [Head(None, False, _mixing(width, generator))]
+        full = [Head(None, False, _random_rotation(width, generator))]
         if screen in ("auto", "quantized"):
             yield Cascade("quantized", Projection(mean, None, full), [None])
     plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
@@ -151,7 +151,7 @@ def _propose_l2(
         yield Cascade(name, Projection(mean, product, heads), [None] * len(heads))
 
 
-def _mixing(width: int, generator: np.random.Generator) -> Product | Hadamard:
+def _random_rotation(width: int, generator: np.random.Generator) -> Product | Hadamard:
     if width <= WIDEST_ROTATION:
         return Product(random_rotation(width, generator))
     return Hadamard.random(width, generator)
