@@ -96,14 +96,14 @@ cdef no_reservoirs(Py_ssize_t n, Py_ssize_t k, Py_ssize_t n_rows, low):
 
 
 cdef Reservoirs reservoirs_of(memory):
-    cdef Reservoirs all
+    cdef Reservoirs reservoirs
     keys, low, rows, counts, words = memory
-    all.capacity = keys.shape[1]
-    all.entries.keys = <double *>address(keys)
-    all.entries.low = NULL if low is None else <uint64_t *>address(low)
-    all.entries.rows = <int64_t *>address(rows)
-    all.counts, all.words = <int64_t *>address(counts), <uint64_t *>address(words)
-    return all
+    reservoirs.capacity = keys.shape[1]
+    reservoirs.entries.keys = <double *>address(keys)
+    reservoirs.entries.low = NULL if low is None else <uint64_t *>address(low)
+    reservoirs.entries.rows = <int64_t *>address(rows)
+    reservoirs.counts, reservoirs.words = <int64_t *>address(counts), <uint64_t *>address(words)
+    return reservoirs
 
 
 cdef class Panels:
@@ -128,74 +128,75 @@ cdef class Panels:
     """
 
     cdef object memory
-    cdef Rows rows
+    # What the C functions see of it.
+    cdef PackedRows layout
 
     def __init__(self, given, metric, scale=None, error=None, center=None, packed=True):
-        cdef Rows *rows = &self.rows
-        rows.given = as_matrix(given, metric)
-        rows.n_rows = len(given)
+        cdef PackedRows *layout = &self.layout
+        layout.given = as_matrix(given, metric)
+        layout.n_rows = len(given)
         if center is None:
-            rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
-            rows.item_bytes = given.dtype.itemsize
+            layout.tile = &kernels.tiles[layout.given.element][layout.given.metric]
+            layout.item_bytes = given.dtype.itemsize
         else:
-            rows.tile = &kernels.tiles[F32][DOT]
-            rows.item_bytes = 4
-            rows.center = <double *>address(center)
-        rows.groups = (rows.given.width + rows.tile.group - 1) // rows.tile.group
-        limit = DEPTH_LIMIT_BYTES if rows.given.element == U8 else DEPTH_LIMIT_FLOATS
-        rows.chunk_groups = limit // rows.tile.group
+            layout.tile = &kernels.tiles[F32][DOT]
+            layout.item_bytes = 4
+            layout.center = <double *>address(center)
+        layout.groups = (layout.given.width + layout.tile.group - 1) // layout.tile.group
+        limit = DEPTH_LIMIT_BYTES if layout.given.element == U8 else DEPTH_LIMIT_FLOATS
+        layout.chunk_groups = limit // layout.tile.group
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
-        rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
-        rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
+        layout.scores = layout.tile.scores if layout.groups <= layout.chunk_groups else F64_SCORES
+        layout.panel_bytes = layout.groups * layout.tile.rows * layout.tile.group * layout.item_bytes
         self.memory = [(given, center)]
         if not packed:
             return
-        padded = self.n_panels * rows.tile.rows
-        panels = aligned(self.n_panels * rows.panel_bytes, np.uint8)
-        bias = aligned(padded, SCORE_DTYPES[rows.scores])
+        padded = self.n_panels * layout.tile.rows
+        panels = aligned(self.n_panels * layout.panel_bytes, np.uint8)
+        bias = aligned(padded, SCORE_DTYPES[layout.scores])
         self.memory += [panels, bias]
-        rows.panels, rows.bias = address(panels), address(bias)
+        layout.data, layout.bias = address(panels), address(bias)
         if scale is not None:
             terms = [aligned(padded, np.float32) for _ in range(3)]
             terms.append(aligned(self.n_panels, np.float32))
             for term, values in zip(terms, (scale, error, 0)):
                 term[:] = 0
-                term[:rows.n_rows] = values
+                term[:layout.n_rows] = values
             self.memory += terms
-            rows.scale, rows.error = <float *>address(terms[0]), <float *>address(terms[1])
-            if rows.given.metric == L2:
-                rows.energy, rows.ratio = <float *>address(terms[2]), <float *>address(terms[3])
+            layout.scale, layout.error = <float *>address(terms[0]), <float *>address(terms[1])
+            if layout.given.metric == L2:
+                layout.energy, layout.ratio = <float *>address(terms[2]), <float *>address(terms[3])
 
     @property
     def n_panels(self):
-        return (self.rows.n_rows + self.rows.tile.rows - 1) // self.rows.tile.rows
+        return (self.layout.n_rows + self.layout.tile.rows - 1) // self.layout.tile.rows
 
     @property
     def n_rows(self):
-        return self.rows.n_rows
+        return self.layout.n_rows
 
     @property
     def width(self):
-        return self.rows.given.width
+        return self.layout.given.width
 
     @property
     def packed(self):
-        return self.rows.panels != NULL
+        return self.layout.data != NULL
 
     @property
     def panel_rows(self):
         """Rows in a panel."""
-        return self.rows.tile.rows
+        return self.layout.tile.rows
 
     @property
     def tile_queries(self):
         """Queries in a full tile."""
-        return self.rows.tile.queries
+        return self.layout.tile.queries
 
     @property
     def query_bytes(self):
         """Bytes of one packed query."""
-        return self.rows.groups * self.rows.tile.group * self.rows.tile.query_bytes
+        return self.layout.groups * self.layout.tile.group * self.layout.tile.query_bytes
 
     @property
     def nbytes(self):
@@ -205,13 +206,13 @@ cdef class Panels:
     def pack(self, Py_ssize_t first, Py_ssize_t last, rows=None):
         """Fill the panels first..last-1 from the given rows, or from `rows`, which are theirs."""
         cdef Py_ssize_t panel
-        cdef Rows train = self.rows
+        cdef PackedRows panels = self.layout
         if rows is not None:
-            train.given.stride = rows.strides[0]
-            train.given.data = address(rows) - first * train.tile.rows * train.given.stride
+            panels.given.stride = rows.strides[0]
+            panels.given.data = address(rows) - first * panels.tile.rows * panels.given.stride
         with nogil:
-            for panel in range(first, last if train.panels != NULL else first):
-                pack_panel(&train, panel)
+            for panel in range(first, last if panels.data != NULL else first):
+                pack_panel(&panels, panel)
 
 
 cdef class CodeRows:
@@ -253,15 +254,15 @@ cdef class CodeRows:
         return self.codes.nbytes + self.scale.nbytes + self.error.nbytes + self.norm.nbytes
 
 
-cdef void fill_stage(Stage *stage, CodeRows train, CodeRows queries):
-    stage.rows = train.rows
-    stage.scale = <const float *>address(train.scale)
-    stage.error = <const float *>address(train.error)
-    stage.norm = <const int32_t *>address(train.norm)
-    stage.query_codes = <const uint8_t *>queries.rows.data
-    stage.query_scale = <const float *>address(queries.scale)
-    stage.query_error = <const double *>address(queries.error)
-    stage.query_norm = <const int32_t *>address(queries.norm)
+cdef void fill_stage(Stage *stage, CodeRows row_codes, CodeRows query_codes):
+    stage.rows = row_codes.rows
+    stage.scale = <const float *>address(row_codes.scale)
+    stage.error = <const float *>address(row_codes.error)
+    stage.norm = <const int32_t *>address(row_codes.norm)
+    stage.query_codes = <const uint8_t *>query_codes.rows.data
+    stage.query_scale = <const float *>address(query_codes.scale)
+    stage.query_error = <const double *>address(query_codes.error)
+    stage.query_norm = <const int32_t *>address(query_codes.norm)
 
 
 cdef class QueryBlock:
@@ -306,7 +307,7 @@ cdef class QueryBlock:
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, QueryBlock resume=None):
-        cdef Rows *rows = &panels.rows
+        cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *given
         cdef char *flipped
@@ -315,7 +316,7 @@ cdef class QueryBlock:
         queries.n = len(codes)
         tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS
         packed = aligned(queries.n * panels.query_bytes, np.uint8)
-        threshold = aligned(queries.n, SCORE_DTYPES[rows.scores])
+        threshold = aligned(queries.n, SCORE_DTYPES[layout.scores])
         score, total = aligned(tile_scores, np.float64), aligned(tile_scores, np.float64)
         doubles = [aligned(queries.n, np.float64) for _ in range(3)]
         words = [aligned(queries.n, np.int32) for _ in range(4)]
@@ -327,7 +328,7 @@ cdef class QueryBlock:
         queries.threshold = address(threshold)
         queries.score = address(score)
         queries.total = <double *>address(total)
-        queries.constant, queries.reach, queries.cap = (
+        queries.constant, queries.reach, queries.max_key = (
             <double *>address(doubles[0]), <double *>address(doubles[1]),
             <double *>address(doubles[2]))
         queries.start = <int32_t *>address(words[0])
@@ -335,12 +336,12 @@ cdef class QueryBlock:
             <float *>address(words[1]), <float *>address(words[2]), <float *>address(words[3]))
         queries.errors = NULL if errors is None else <double *>address(errors)
         queries.scale = NULL if scale is None else <float *>address(scale)
-        queries.exact, queries.bytes = NULL, NULL
+        queries.exact, queries.exact_bytes = NULL, NULL
         if train is not None:
-            queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
+            queries.train = as_matrix(train, "l1" if layout.given.metric == L1 else "l2")
             queries.train_bytes = train.itemsize * train.shape[1]
             if exact is not None and exact.itemsize == 1:
-                queries.bytes = <uint8_t *>address(exact)
+                queries.exact_bytes = <uint8_t *>address(exact)
             elif exact is not None:
                 queries.exact = <double *>address(exact)
         queries.angles = angles is not None
@@ -350,30 +351,30 @@ cdef class QueryBlock:
             queries.numbers.measures = <int64_t *>address(measures)
             queries.numbers.n_measures = measures.shape[1]
             if high is not None:
-                queries.numbers.high = <int32_t *>address(high)
-                queries.numbers.low = <int32_t *>address(low)
+                queries.numbers.high_halves = <int32_t *>address(high)
+                queries.numbers.low_halves = <int32_t *>address(low)
         queries.n_stages = len(stages)
         for place, (train_codes, query_codes) in enumerate(stages):
             fill_stage(&queries.stages[<int>place], train_codes, query_codes)
         given, flipped = address(codes), address(scratch)
         with nogil:
-            if rows.panels != NULL:
-                pack_queries(rows, queries, given, flipped)
+            if layout.data != NULL:
+                pack_queries(layout, queries, given, flipped)
             else:
                 memset(queries.constant, 0, queries.n * sizeof(double))
-            measure_slack(rows, queries)
+            measure_slack(layout, queries)
         if found is not None:
             queries.k = found.rows.shape[1]
             queries.best = lists_of(found)
             if queries.k >= RESERVOIR_K:
-                self.reservoirs = (no_reservoirs(queries.n, queries.k, rows.n_rows, found.low)
+                self.reservoirs = (no_reservoirs(queries.n, queries.k, layout.n_rows, found.low)
                                    if resume is None else resume.reservoirs)
                 queries.reservoirs = reservoirs_of(self.reservoirs)
             if resume is None:
                 set_absent(found, 1 if queries.reservoirs.capacity else queries.k)
             doubles[2][:] = INFINITY if max_key is None else max_key
             for query in range(queries.n):
-                set_threshold(rows, queries, query)
+                set_threshold(layout, queries, query)
 
     @property
     def candidates(self):
@@ -399,19 +400,19 @@ cdef class QueryBlock:
         a whole number of the largest panels.
         """
         cdef Py_ssize_t panel
-        cdef Rows *train = &self.panels.rows
+        cdef PackedRows *layout = &self.panels.layout
         began = perf_counter()
         # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
         cdef Py_ssize_t every = min(64, max(1, self.panels.n_panels // 16))
         with nogil:
             for panel in range(first, last):
-                prefetch_rows(train, &self.queries, panel + 1)
-                search_panel(train, &self.queries, panel, panel % every == every // 2)
-                if give_up and not pays(train, &self.queries, panel):
+                prefetch_rows(layout, &self.queries, panel + 1)
+                search_panel(layout, &self.queries, panel, panel % every == every // 2)
+                if give_up and not pays(layout, &self.queries, panel):
                     last = panel + 1
                     break
-        rows = min(last * train.tile.rows, train.n_rows) - first * train.tile.rows
-        self.screened += self.queries.n * rows
+        n_rows = min(last * layout.tile.rows, layout.n_rows) - first * layout.tile.rows
+        self.screened += self.queries.n * n_rows
         self.seconds += perf_counter() - began
         return last
 
@@ -432,17 +433,17 @@ cdef class QueryBlock:
 
         out : ndarray (n, n_rows) of float32 or float64, consecutive within a row
         """
-        cdef Rows *train = &self.panels.rows
+        cdef PackedRows *layout = &self.panels.layout
         cdef char *start = address(out)
         cdef Py_ssize_t stride = out.strides[0], column_bytes = out.itemsize, panel
         with nogil:
             for panel in range(first, last):
                 if column_bytes == 4:
-                    write_panel(train, &self.queries, panel,
-                                <float *>start + panel * train.tile.rows, stride)
+                    write_panel(layout, &self.queries, panel,
+                                <float *>start + panel * layout.tile.rows, stride)
                 else:
-                    write_panel(train, &self.queries, panel,
-                                <double *>start + panel * train.tile.rows, stride)
+                    write_panel(layout, &self.queries, panel,
+                                <double *>start + panel * layout.tile.rows, stride)
 
 
 def reservoir_bytes(Py_ssize_t k, Py_ssize_t n_rows, angles):

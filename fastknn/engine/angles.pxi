@@ -13,8 +13,8 @@ cdef extern from "kernels/angles.h" nogil:
 
 
 cdef enum:
-    UNCENTRED = 3
-    CENTERD = 6
+    MEASURES = 3
+    MEASURES_CENTERED = 6
 
 
 cdef extern from *:
@@ -43,23 +43,23 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
     cdef const int64_t *theirs = queries.train_numbers.measures + row * ours.n_measures
     cdef const char *values = train.data + row * train.stride
     cdef Whole product, squares = wide(mine + 1), row_squares = wide(theirs + 1)
-    cdef Py_ssize_t squares_of_bytes = 5 if ours.n_measures > UNCENTRED else 1
+    cdef Py_ssize_t squares_of_bytes = 5 if ours.n_measures > MEASURES else 1
     cdef double cosine2
     low[0] = 0
     if mine[0] == NOT_FINITE or theirs[0] == NOT_FINITE:
         key[0] = NAN
         return
-    if queries.bytes != NULL:
+    if queries.exact_bytes != NULL:
         product = (
             mine[squares_of_bytes] + theirs[squares_of_bytes]
-            - <int64_t>kernels.bytes[train.element == S8][L2](
-                train.width, queries.bytes + query * train.width, values)
+            - <int64_t>kernels.byte_distance[train.element == S8][L2](
+                train.width, queries.exact_bytes + query * train.width, values)
         ) // 2
     else:
         kernels.product[train.element](
-            train.width, ours.high + query * train.width, ours.low + query * train.width, values,
+            train.width, ours.high_halves + query * train.width, ours.low_halves + query * train.width, values,
             train.item, <int>theirs[0], &product)
-    if ours.n_measures > UNCENTRED:
+    if ours.n_measures > MEASURES:
         product = centered(product, train.width, wide(mine + 3), wide(theirs + 3))
     # Most of a search's candidates are far enough away for float64 to tell.
     if squares != 0 and row_squares != 0:
@@ -74,8 +74,8 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
 cdef double squared_chord(const Queries *queries, Py_ssize_t query, double key) noexcept nogil:
     """The squared distance between directions at the angle of a key: 2 (1 - cosine).
 
-    Rounded by less than what `measure_slack` leaves for it. A cap, of which only the upper part
-    is known, stands for the next key.
+    Rounded by less than what `measure_slack` leaves for it. Of an upper bound only the
+    upper part of the key is known: it stands for the next key.
     """
     cdef Py_ssize_t root = query * queries.k
     if not key < INFINITY:
@@ -92,7 +92,7 @@ cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint center, int bits,
     cdef int shift = 0, exponent
     cdef Whole squares, total = 0
     cdef Py_ssize_t i
-    memset(measures, 0, (CENTERD if center else UNCENTRED) * sizeof(int64_t))
+    memset(measures, 0, (MEASURES_CENTERED if center else MEASURES) * sizeof(int64_t))
     if not of_bytes(rows.element):
         exponent = kernels.exponent[rows.element](rows.width, values)
         if exponent == NOT_FINITE:

@@ -66,7 +66,7 @@ cdef extern from "kernels/kernels.h" nogil:
         Nearest nearest
         Center center[3]
         CodeTile code_tile
-        ByteDistance bytes[2][2]
+        ByteDistance byte_distance[2][2]
         Accumulate accumulate[3]
         Hadamard hadamard
         Exponent exponent[4]

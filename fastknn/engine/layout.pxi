@@ -23,7 +23,7 @@ cdef enum:
     WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
     EARLY_ROWS = 16  # for each neighbor wanted: before that, most rows survive any screen
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
-    CENTERD_AT_ONCE = 32  # elements of a row that are centered before the next row's are
+    CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
     ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 
@@ -44,14 +44,14 @@ cdef inline bint of_bytes(int element) noexcept nogil:
     return element == U8 or element == S8
 
 
-ctypedef struct Rows:
-    # Rows (the training rows, or their codes) packed for one kind of tile.
+ctypedef struct PackedRows:
+    # The training rows, or their codes, packed into panels for one kind of tile.
     const Tile *tile
     int scores
     Py_ssize_t n_rows, item_bytes
     Py_ssize_t groups, chunk_groups, panel_bytes
     Matrix given
-    char *panels
+    char *data
     char *bias
     # For the expanded screen (else NULL): what is subtracted from every row and query.
     const double *center
@@ -93,8 +93,8 @@ ctypedef struct Numbers:
     # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not bytes.
     const int64_t *measures
     Py_ssize_t n_measures
-    const int32_t *high
-    const int32_t *low
+    const int32_t *high_halves
+    const int32_t *low_halves
 
 
 ctypedef struct Queries:
@@ -125,7 +125,7 @@ ctypedef struct Queries:
     # The refine: float64 queries, or bytes like those of the rows, or, for angles, whole numbers;
     # all NULL where scores are the distances.
     const double *exact
-    const uint8_t *bytes
+    const uint8_t *exact_bytes
     bint angles
     Numbers numbers, train_numbers
     # The k best rows of each query: a heap (heap.pxi). With reservoirs the first place has what a
@@ -134,7 +134,7 @@ ctypedef struct Queries:
     Reservoirs reservoirs
     Matrix train
     Py_ssize_t train_bytes
-    double *cap
+    double *max_key
     double screen_slack, screen_tiny, refine_slack, refine_tiny
 
 
@@ -148,7 +148,7 @@ cdef inline double score_below(int kind, double x) noexcept nogil:
     return x if kind == F64_SCORES else -<double>float_above(-x)
 
 
-cdef inline double expansion_slack(const Rows *train) noexcept nogil:
+cdef inline double expansion_slack(const PackedRows *panels) noexcept nogil:
     """Room for float32 in the expanded screen.
 
     Let x, q be a row and a query minus the center, x', q' what they are rounded to, u = 2**-24,
@@ -160,11 +160,11 @@ cdef inline double expansion_slack(const Rows *train) noexcept nogil:
     So a row beyond R**2 (1 + s) - |q'|**2 (1 - s) + tiny has |q - x| > R where s is at least
     (min(width, 256) + 9) u; the rest is for the roundings of float64 and of higher order.
     """
-    return 1.001 * (min(train.given.width, <Py_ssize_t>DEPTH_LIMIT_FLOATS) + 12) * 2.0**-24
+    return 1.001 * (min(panels.given.width, <Py_ssize_t>DEPTH_LIMIT_FLOATS) + 12) * 2.0**-24
 
 
-cdef inline int score_bytes(const Rows *train) noexcept nogil:
-    return 8 if train.scores == F64_SCORES else 4
+cdef inline int score_bytes(const PackedRows *panels) noexcept nogil:
+    return 8 if panels.scores == F64_SCORES else 4
 
 
 cdef void set_score(char *scores, int kind, Py_ssize_t i, double value) noexcept nogil:

@@ -130,22 +130,22 @@ cdef void drop_all_but(Py_ssize_t k, Best *entries, Py_ssize_t n, uint64_t *word
     put(worst, 0, key, low, row)
 
 
-cdef inline bint keep_in_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query, int n,
+cdef inline bint keep_in_reservoir(Reservoirs *reservoirs, Py_ssize_t k, Py_ssize_t query, int n,
                                    const double *keys, const uint64_t *low, const int64_t *rows,
                                    Best *worst) noexcept nogil:
     """Append those of n rows that come before the worst; whether there is a new worst."""
-    cdef Best entries = best_of(&all.entries, all.capacity, query)
-    cdef Py_ssize_t count = all.counts[query]
+    cdef Best entries = best_of(&reservoirs.entries, reservoirs.capacity, query)
+    cdef Py_ssize_t count = reservoirs.counts[query]
     cdef bint dropped = False
     cdef int i
     for i in range(n):
         put(&entries, count, keys[i], low[i], rows[i])
         count += comes_before(keys[i], low[i], rows[i], worst, 0)
-        if count == all.capacity:
-            drop_all_but(k, &entries, count, all.words, worst)
+        if count == reservoirs.capacity:
+            drop_all_but(k, &entries, count, reservoirs.words, worst)
             count = k
             dropped = True
-    all.counts[query] = count
+    reservoirs.counts[query] = count
     return dropped
 
 
@@ -194,15 +194,15 @@ cdef void copy_entries(Best *into, const Best *entries, Py_ssize_t n) noexcept n
         memcpy(into.low, entries.low, n * sizeof(uint64_t))
 
 
-cdef void empty_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query,
+cdef void empty_reservoir(Reservoirs *reservoirs, Py_ssize_t k, Py_ssize_t query,
                           Best *best) noexcept nogil:
     """Turn what a reservoir has into a list: nearest first, and rows that are not there last."""
-    cdef Best entries = best_of(&all.entries, all.capacity, query)
-    cdef Py_ssize_t n = all.counts[query], i
+    cdef Best entries = best_of(&reservoirs.entries, reservoirs.capacity, query)
+    cdef Py_ssize_t n = reservoirs.counts[query], i
     cdef bint ordered = True
-    all.counts[query] = 0
+    reservoirs.counts[query] = 0
     if n > k:
-        drop_all_but(k, &entries, n, all.words, best)
+        drop_all_but(k, &entries, n, reservoirs.words, best)
         n = k
     for i in range(n, k):
         put(best, i, INFINITY, 0, INT64_MAX)

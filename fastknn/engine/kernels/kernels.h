@@ -145,7 +145,7 @@ typedef struct {
     Nearest nearest;
     Center center[3];      /* by element type; none for bytes */
     CodeTile code_tile;
-    ByteDistance bytes[2][2]; /* unsigned and signed; by metric */
+    ByteDistance byte_distance[2][2]; /* unsigned and signed; by metric */
     Accumulate accumulate[3];
     Hadamard hadamard;
     Exponent exponent[4];  /* by element type; none for bytes */
