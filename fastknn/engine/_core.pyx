@@ -32,8 +32,10 @@ include "layout.pxi"
 include "packing.pxi"
 include "heap.pxi"
 include "reservoir.pxi"
+include "keep.pxi"
 include "angles.pxi"
 include "bounds.pxi"
+include "candidates.pxi"
 include "search.pxi"
 include "matrices.pxi"
 include "topk.pxi"
@@ -78,32 +80,6 @@ cdef Best lists_of(found):
     every.low = NULL if found.low is None else <uint64_t *>address(found.low)
     every.rows = <int64_t *>address(found.rows)
     return every
-
-
-cdef set_absent(found, Py_ssize_t count):
-    """Make the first neighbors of some `Keys` ones that are not there."""
-    found.keys[:, :count] = INFINITY
-    found.rows[:, :count] = INT64_MAX
-    if found.low is not None:
-        found.low[:, :count] = 0
-
-
-cdef no_reservoirs(Py_ssize_t n, Py_ssize_t k, Py_ssize_t n_rows, low):
-    """Memory of empty reservoirs: keys, the rest of keys (or None), rows, counts and scratch."""
-    shape = n, reservoir_capacity(k, n_rows)
-    return (np.empty(shape), None if low is None else np.empty(shape, np.uint64),
-            np.empty(shape, np.int64), np.zeros(n, np.int64), np.empty(shape[1], np.uint64))
-
-
-cdef Reservoirs reservoirs_of(memory):
-    cdef Reservoirs reservoirs
-    keys, low, rows, counts, words = memory
-    reservoirs.capacity = keys.shape[1]
-    reservoirs.entries.keys = <double *>address(keys)
-    reservoirs.entries.low = NULL if low is None else <uint64_t *>address(low)
-    reservoirs.entries.rows = <int64_t *>address(rows)
-    reservoirs.counts, reservoirs.words = <int64_t *>address(counts), <uint64_t *>address(words)
-    return reservoirs
 
 
 cdef class Panels:
@@ -364,16 +340,15 @@ cdef class QueryBlock:
                 memset(queries.constant, 0, queries.n * sizeof(double))
             measure_slack(layout, queries)
         if found is not None:
-            queries.k = found.rows.shape[1]
-            queries.best = lists_of(found)
-            if queries.k >= RESERVOIR_K:
-                self.reservoirs = (no_reservoirs(queries.n, queries.k, layout.n_rows, found.low)
-                                   if resume is None else resume.reservoirs)
-                queries.reservoirs = reservoirs_of(self.reservoirs)
-            if resume is None:
-                set_absent(found, 1 if queries.reservoirs.capacity else queries.k)
+            k = found.rows.shape[1]
+            self.reservoirs = (
+                reservoir_memory(queries.n, k, layout.n_rows, found.low is not None)
+                if resume is None else resume.reservoirs)
+            queries.keeper = keeper_of(lists_of(found), k, self.reservoirs)
             doubles[2][:] = INFINITY if max_key is None else max_key
             for query in range(queries.n):
+                if resume is None:
+                    start_keeping(&queries.keeper, query)
                 set_threshold(layout, queries, query)
 
     @property
@@ -393,13 +368,24 @@ cdef class QueryBlock:
         ticks[0] += not any(ticks)  # it was given up before a panel was timed
         return [self.seconds * tick / sum(ticks) for tick in ticks]
 
-    def search(self, Py_ssize_t first, Py_ssize_t last, bint give_up=False):
+    def search(self, Py_ssize_t first, Py_ssize_t last, give_up=None):
         """Bring the best rows up to date with panels first..last-1, in increasing order.
 
-        Returns `last`, or, with `give_up`, after how many panels the cascade had ceased to pay:
-        a whole number of the largest panels.
+        Parameters
+        ----------
+        give_up : (window_rows, early_rows_per_neighbor, row_by_row), or None for never
+            When to give up a cascade: `pays` in `search.pxi` says what they mean.
+
+        Returns
+        -------
+        int
+            `last`, or after how many panels the cascade had ceased to pay: a whole number of the
+            largest panels.
         """
         cdef Py_ssize_t panel
+        cdef GiveUp limits
+        cdef bint may_give_up = give_up is not None
+        limits.window_rows, limits.early_rows_per_neighbor, limits.row_by_row = give_up or (0, 0, 0)
         cdef PackedRows *layout = &self.panels.layout
         began = perf_counter()
         # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
@@ -408,7 +394,7 @@ cdef class QueryBlock:
             for panel in range(first, last):
                 prefetch_rows(layout, &self.queries, panel + 1)
                 search_panel(layout, &self.queries, panel, panel % every == every // 2)
-                if give_up and not pays(layout, &self.queries, panel):
+                if may_give_up and not pays(layout, &self.queries, panel, &limits):
                     last = panel + 1
                     break
         n_rows = min(last * layout.tile.rows, layout.n_rows) - first * layout.tile.rows
@@ -419,14 +405,9 @@ cdef class QueryBlock:
     def finish(self):
         """Turn what was found into lists: nearest first, and rows that are not there last."""
         cdef Py_ssize_t query
-        cdef Best best
         with nogil:
             for query in range(self.queries.n):
-                best = best_of(&self.queries.best, self.queries.k, query)
-                if self.queries.reservoirs.capacity:
-                    empty_reservoir(&self.queries.reservoirs, self.queries.k, query, &best)
-                else:
-                    sort_heap(&best, self.queries.k)
+                finish_keeping(&self.queries.keeper, query)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
         """Distances to the rows of panels first..last-1, into their columns of `out`.
@@ -444,13 +425,6 @@ cdef class QueryBlock:
                 else:
                     write_panel(layout, &self.queries, panel,
                                 <double *>start + panel * layout.tile.rows, stride)
-
-
-def reservoir_bytes(Py_ssize_t k, Py_ssize_t n_rows, angles):
-    """Bytes that a thread holds per query beside the result, for k neighbors of n_rows rows."""
-    if k < RESERVOIR_K:
-        return 0
-    return reservoir_capacity(k, n_rows) * (24 if angles else 16)
 
 
 def merge(into, other):

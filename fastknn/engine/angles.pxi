@@ -77,11 +77,10 @@ cdef double squared_chord(const Queries *queries, Py_ssize_t query, double key) 
     Rounded by less than what `measure_slack` leaves for it. Of an upper bound only the
     upper part of the key is known: it stands for the next key.
     """
-    cdef Py_ssize_t root = query * queries.k
     if not key < INFINITY:
         return key
-    if key == queries.best.keys[root]:
-        return 2 * angle_distance(key, queries.best.low[root])
+    if key == threshold_key(&queries.keeper, query):
+        return 2 * angle_distance(key, threshold_low(&queries.keeper, query))
     return 2 * angle_distance(key * (1 + 2.0**-52), 0)
 
 

@@ -63,7 +63,7 @@ cdef void set_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t q
     Exact integers need no slack, and rows come in the order of their index: a tie is too late.
     Each step is rounded up by at least as much as its own rounding (`up`).
     """
-    cdef double up = 1 + 2.0**-50, kth_key = queries.best.keys[query * queries.k]
+    cdef double up = 1 + 2.0**-50, kth_key = threshold_key(&queries.keeper, query)
     cdef double tau = min(kth_key, queries.max_key[query]), reach, limit
     cdef double error = 0 if queries.errors == NULL else queries.errors[query]
     cdef bint squared = panels.given.metric == L2

@@ -29,6 +29,13 @@ cdef inline void put(Best *best, Py_ssize_t place, double key, uint64_t low, int
         best.low[place] = low
 
 
+cdef inline void fill_absent(Best *best, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Put rows that are not there into the places first..last-1."""
+    cdef Py_ssize_t place
+    for place in range(first, last):
+        put(best, place, INFINITY, 0, INT64_MAX)
+
+
 cdef inline uint64_t low_at(const Best *best, Py_ssize_t place) noexcept nogil:
     return 0 if best.low == NULL else best.low[place]
 
@@ -52,6 +59,18 @@ cdef void sift_down(Best *best, Py_ssize_t size, double key, uint64_t low,
         put(best, hole, best.keys[child], low_at(best, child), best.rows[child])
         hole = child
     put(best, hole, key, low, row)
+
+
+cdef inline bint keep_in_heap(Best *best, Py_ssize_t k, int n, const double *keys,
+                              const uint64_t *low, const int64_t *rows) noexcept nogil:
+    """Put those of n rows that come before the worst into a heap; say whether there were any."""
+    cdef bint any = False
+    cdef int i
+    for i in range(n):
+        if comes_before(keys[i], low[i], rows[i], best, 0):
+            sift_down(best, k, keys[i], low[i], rows[i])
+            any = True
+    return any
 
 
 cdef void sort_heap(Best *best, Py_ssize_t size) noexcept nogil:

@@ -20,11 +20,8 @@ def aligned(count, dtype):
 
 cdef enum:
     MAX_STAGES = 4  # of a cascade, the packed one included
-    WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
-    EARLY_ROWS = 16  # for each neighbor wanted: before that, most rows survive any screen
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
     CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
-    ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
     CODE_ZERO = 128  # the byte that stands for zero in an L2 code
 
 # Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
@@ -89,6 +86,15 @@ ctypedef struct Reservoirs:
     uint64_t *words
 
 
+ctypedef struct Keeper:
+    # What is kept of the candidates (keep.pxi): the k best rows of each query, in heaps or, where
+    # reservoirs have a capacity, in those. The first place of `best` has the worst of the k best so
+    # far; with reservoirs the others have nothing until the end.
+    Py_ssize_t k
+    Best best
+    Reservoirs reservoirs
+
+
 ctypedef struct Numbers:
     # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not bytes.
     const int64_t *measures
@@ -98,8 +104,8 @@ ctypedef struct Numbers:
 
 
 ctypedef struct Queries:
-    # Some packed queries, and the best rows found so far for each.
-    Py_ssize_t n, k, n_stages
+    # Some packed queries, and what was found so far for each.
+    Py_ssize_t n, n_stages
     int64_t candidates[MAX_STAGES]
     int64_t refined
     # Rows seen, what later stages and refines read of them, and both when last looked at.
@@ -128,10 +134,7 @@ ctypedef struct Queries:
     const uint8_t *exact_bytes
     bint angles
     Numbers numbers, train_numbers
-    # The k best rows of each query: a heap (heap.pxi). With reservoirs the first place has what a
-    # heap has there, the worst of the k best so far, and the others nothing until the end.
-    Best best
-    Reservoirs reservoirs
+    Keeper keeper
     Matrix train
     Py_ssize_t train_bytes
     double *max_key

@@ -204,8 +204,7 @@ cdef void empty_reservoir(Reservoirs *reservoirs, Py_ssize_t k, Py_ssize_t query
     if n > k:
         drop_all_but(k, &entries, n, reservoirs.words, best)
         n = k
-    for i in range(n, k):
-        put(best, i, INFINITY, 0, INT64_MAX)
+    fill_absent(best, n, k)
     if n == 0:
         return
     if not sort_by_words(&entries, best, n, False):
