@@ -30,16 +30,18 @@ cdef bint top_of_row(const number *row, Py_ssize_t n, Keeper *keeper) noexcept n
     cdef double key
     cdef uint64_t low = 0
     cdef int64_t entry
+    # A copy, whose fields no store through a pointer can change: compilers keep them in registers.
+    cdef Keeper copy = keeper[0]
     start_keeping(keeper, 0)
     while column < n:
-        if has_threshold(keeper, 0):  # else even infinity is nearer than what is not there
-            column = next_to_keep(row, column, n, threshold_key(keeper, 0))
+        if has_threshold(&copy, 0):  # else even infinity is nearer than what is not there
+            column = next_to_keep(row, column, n, threshold_key(&copy, 0))
             if column == n:
                 break
         key, entry = row[column], column
         if key != key:
             return False
-        offer(keeper, 0, 1, &key, &low, &entry)
+        offer(&copy, 0, 1, &key, &low, &entry)
         column += 1
     finish_keeping(keeper, 0)
     return True
