@@ -41,12 +41,6 @@ include "matrices.pxi"
 include "topk.pxi"
 include "maps.pxi"
 
-# Every panel's rows divide it.
-MOST_PANEL_ROWS = MAX_PANEL_ROWS
-# What proofs outside this module rest on, written once in kernels.h.
-SUM_DEPTH_BYTES = DEPTH_LIMIT_BYTES
-SUM_DEPTH_FLOATS = DEPTH_LIMIT_FLOATS
-ZERO_CODE = CODE_ZERO
 # The k from which a search keeps reservoirs instead of heaps.
 MANY_NEIGHBORS = RESERVOIR_K
 SCORE_DTYPES = [np.int32, np.float32, np.float64]

@@ -7,14 +7,13 @@
 # products are width * <q, x> - sum(q) * sum(x).
 
 cdef extern from "kernels/angles.h" nogil:
+    cpdef enum:
+        MEASURES
+        MEASURES_CENTERED
+
     ctypedef unsigned long long Natural  # in truth 128 bits
     void angle_key(Whole, Natural, Natural, double *, uint64_t *)
     double angle_distance(double, uint64_t)
-
-
-cdef enum:
-    MEASURES = 3
-    MEASURES_CENTERED = 6
 
 
 cdef extern from *:

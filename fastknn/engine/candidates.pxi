@@ -3,25 +3,17 @@
 
 cdef extern from *:
     """
-    static inline int lowest_bit(uint64_t bits)
-    {
-    #if defined(__GNUC__)
-        return __builtin_ctzll(bits);
-    #else
-        int place = 0;
-        while (!(bits >> place & 1))
-            place++;
-        return place;
-    #endif
-    }
-
-    /* Time in any unit, for shares of time: as cheaply as the processor has it. */
-    #if defined(__GNUC__) && defined(__x86_64__)
-    #define tick_count() ((uint64_t)__builtin_ia32_rdtsc())
-    #else
     #include <time.h>
-    #define tick_count() ((uint64_t)clock())
-    #endif
+
+    #define lowest_bit(bits) __builtin_ctzll(bits)
+
+    /* Nanoseconds since some moment, for shares of time. */
+    static inline uint64_t tick_count(void)
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    }
     """
     int lowest_bit(uint64_t) noexcept nogil
     uint64_t tick_count() noexcept nogil

@@ -1,12 +1,22 @@
 # The kernels' table as Cython sees it (kernels/kernels.h), and the level in use.
 
 cdef extern from "kernels/kernels.h" nogil:
-    enum:
+    # What proofs in Python rest on, too: `_core` has these under the same names.
+    cpdef enum:
+        VECTOR_BYTES
+        MAX_PANEL_ROWS
+        HADAMARD_MIN
         DEPTH_LIMIT_BYTES
         DEPTH_LIMIT_FLOATS
+        CODE_ZERO
+        MAX_CODE
+        BYTE_SIGN
+        WHOLE_BITS
+        WHOLE_SUM_BITS
+
+    enum:
         MAX_TILE_QUERIES
         REFINED_TOGETHER
-        MAX_PANEL_ROWS
         QUERY_ZERO
         HALF_BITS
         ALL_ZERO

@@ -11,10 +11,10 @@ cdef inline char *address(object array) except? NULL:
 
 
 def aligned(count, dtype):
-    """An uninitialised array that starts on a 64-byte boundary, for vector loads."""
+    """Make an uninitialised array that starts on a multiple of VECTOR_BYTES, for vector loads."""
     dtype = np.dtype(dtype)
-    memory = np.empty(count * dtype.itemsize + 64, np.uint8)
-    cdef Py_ssize_t start = <Py_ssize_t>(-<size_t>address(memory) % 64)
+    memory = np.empty(count * dtype.itemsize + VECTOR_BYTES, np.uint8)
+    cdef Py_ssize_t start = <Py_ssize_t>(-<size_t>address(memory) % VECTOR_BYTES)
     return memory[start:start + count * dtype.itemsize].view(dtype)
 
 
@@ -22,7 +22,7 @@ cdef enum:
     MAX_STAGES = 4  # of a cascade, the packed one included
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
     CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
-    CODE_ZERO = 128  # the byte that stands for zero in an L2 code
+    CACHE_LINE_BYTES = 64
 
 # Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
 cdef double CODE_SLACK = 2.0**-19

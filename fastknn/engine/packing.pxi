@@ -3,13 +3,17 @@
 
 cdef extern from *:
     """
-    #if defined(__GNUC__)
     #define prefetch(address) __builtin_prefetch(address, 0, 2)
-    #else
-    #define prefetch(address) ((void)(address))
-    #endif
     """
     void prefetch(const void *) noexcept nogil
+
+
+cdef inline void prefetch_bytes(const char *first, Py_ssize_t n_bytes) noexcept nogil:
+    """Ask for some bytes, a cache line at a time."""
+    cdef const char *byte = first
+    while byte < first + n_bytes:
+        prefetch(byte)
+        byte += CACHE_LINE_BYTES
 
 
 ctypedef fused unit:
@@ -106,7 +110,8 @@ cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nog
     """
     cdef Py_ssize_t lanes = panels.tile.rows, width = panels.given.width, lane, i = 0, count
     cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, panels.n_rows - first_row)
-    cdef Py_ssize_t given_bytes = 4 if panels.given.element == F32 else 8, ahead
+    cdef Py_ssize_t given_bytes = 4 if panels.given.element == F32 else 8
+    cdef Py_ssize_t ahead = CENTERED_AT_ONCE * given_bytes
     cdef float *packed = <float *>(panels.data + panel * panels.panel_bytes)
     cdef float some[CENTERED_AT_ONCE]
     cdef double squares[MAX_PANEL_ROWS]
@@ -117,8 +122,8 @@ cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nog
         count = min(<Py_ssize_t>CENTERED_AT_ONCE, width - i)
         for lane in range(real_lanes):
             row = panels.given.data + (first_row + lane) * panels.given.stride + i * given_bytes
-            for ahead in range(CENTERED_AT_ONCE * given_bytes, 2 * CENTERED_AT_ONCE * given_bytes, 64):
-                prefetch(row + ahead)  # the next columns: no processor foresees so many streams
+            # The next columns: no processor foresees so many streams.
+            prefetch_bytes(row + ahead, ahead)
             squares[lane] += kernels.center[panels.given.element](
                 count, row, panels.center + i, 1, some)
             spread(<uint32_t *>packed + i * lanes + lane, <const char *>some, 4 * count, lanes)

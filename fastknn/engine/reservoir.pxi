@@ -37,17 +37,7 @@ cdef extern from *:
         return key;
     }
 
-    static inline int highest_bit(uint64_t bits)
-    {
-    #if defined(__GNUC__)
-        return 63 - __builtin_clzll(bits);
-    #else
-        int place = 63;
-        while (!(bits >> place & 1))
-            place--;
-        return place;
-    #endif
-    }
+    #define highest_bit(bits) (63 - __builtin_clzll(bits))
     """
     uint64_t word_of(double) noexcept nogil
     double key_of(uint64_t) noexcept nogil

@@ -103,10 +103,9 @@ cdef void prefetch_rows(const PackedRows *panels, const Queries *queries,
     Where nothing is packed, all of them will be read; and once most are candidates of one or other
     of the block's queries, reading all ahead costs less than waiting for each.
     """
-    cdef Py_ssize_t first = panel * panels.tile.rows, row, byte
+    cdef Py_ssize_t first = panel * panels.tile.rows, row
     cdef bint most = queries.exact_bytes != NULL and 2 * queries.refined >= first
     if panels.data != NULL and not most:
         return
     for row in range(first, min(first + panels.tile.rows, panels.n_rows)):
-        for byte in range(0, queries.train_bytes, 64):
-            prefetch(queries.train.data + row * queries.train.stride + byte)
+        prefetch_bytes(queries.train.data + row * queries.train.stride, queries.train_bytes)

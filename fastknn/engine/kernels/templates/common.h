@@ -12,13 +12,8 @@
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 
-#if defined(__GNUC__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
-#else
-#define ALWAYS_INLINE inline
-#define UNROLL
-#endif
 
 /* One packed group of a query, read without assuming a type or an alignment. */
 static ALWAYS_INLINE int32_t load_i32(const void *p)

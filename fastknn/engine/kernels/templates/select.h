@@ -31,6 +31,8 @@ static uint64_t SELECT(int queries, int rows, const void *scores, const void *bi
     return any;
 }
 
+enum { JOIN(SELECT, lanes) = SELECT_LANES };
+
 #undef SELECT
 #undef SELECT_LANES
 #undef SCORE
