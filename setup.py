@@ -1,8 +1,8 @@
 """Build the extension: one Cython module, and one C object per CPU level.
 
-The compiler is GCC or Clang (`kernels.h` refuses others). Only the per-CPU kernel files get CPU flags;
-which of them runs is decided at run time. A compiler that does not know a level's flags leaves that
-level out, with a notice.
+The compiler is GCC or Clang (`kernels.h` refuses others). Only the per-CPU kernel files get CPU
+flags; which of them runs is decided at run time. A compiler that does not know a level's flags
+leaves that level out, with a notice.
 """
 
 import glob
@@ -63,7 +63,7 @@ class BuildKernels(build_ext):
             [f"{KERNELS}/{name}"],
             output_dir=self.build_temp,
             macros=list(macros),
-            extra_postargs=[*C_FLAGS, *cpu_flags] + os.environ.get("FASTKNN_CFLAGS", "").split(),
+            extra_postargs=[*C_FLAGS, *cpu_flags, *os.environ.get("FASTKNN_CFLAGS", "").split()],
             depends=HEADERS,
         )
 

@@ -1,18 +1,32 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The blocked macro-kernels: packing, scores of a tile, candidates, refine, top-K.
+"""The engine: blocked macro-kernels over one table of C micro-kernels per CPU level.
 
 `Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
-once, with the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles
-(inner): the block stays in the L2 cache, and a panel is read from memory once a block. Nothing
-here checks its arguments: `searcher.py` hands over arrays that are already sound.
+once, with the best rows found for each. `QueryBlock.search` walks over panels (outer loop) and tiles
+of queries (inner loop): the block stays in the L2 cache, and a panel is read from memory once per
+block. Nothing here checks its arguments: `search/searcher.py` hands over arrays that are already
+sound.
 
-This file is what Python sees; the rooms behind it, each on top of those before, are ``:
-kernels (the table, the level), layout (structures), packing, heap, reservoir, angles, bounds,
-search, matrices, topk, contractions.
+This file is what Python sees. It includes the following modules, each of which uses only those before
+it:
+
+    kernels      the table of micro-kernels, and the level in use
+    layout       the structures that all others work on
+    packing      rows and queries in the lanes of tiles
+    heap         the k best rows in a binary heap
+    reservoir    the k best rows in a reservoir, for large k
+    keep         the one interface of both: what is kept of the candidates
+    angles       exact keys of angles
+    bounds       scores of tiles, thresholds with their slack, later stages
+    candidates   which rows are candidates, and their exact keys
+    search       the walk: panels, candidates, keeper
+    matrices     the walk that writes all distances
+    topk         the k smallest entries of a given matrix
+    maps         what the non-expansive maps of screens need
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
-it costs one load, add and compare a row (L2 codes: four operations on registers), and candidates
-are rare once the heaps are full.
+it costs one load, add and compare per row (L2 codes: four operations on registers), and candidates
+are rare once the k best are known roughly.
 """
 
 import os
@@ -54,7 +68,7 @@ METRICS = {"l1": L1, "l2": L2, "dot": DOT}
 
 
 cdef Matrix as_matrix(array, metric):
-    """Rows of an array; or of something that says their shape and type only."""
+    """Describe the rows of an array, or of an object that has only their shape and type."""
     cdef Matrix matrix
     matrix.data, matrix.stride = NULL, 0
     if isinstance(array, np.ndarray):
@@ -68,7 +82,7 @@ cdef Matrix as_matrix(array, metric):
 
 
 cdef Best lists_of(found):
-    """The arrays of some `Keys`, which who calls keeps alive."""
+    """Return pointers to the arrays of some `Keys`, which the caller keeps alive."""
     cdef Best every
     every.keys = <double *>address(found.keys)
     every.low = NULL if found.low is None else <uint64_t *>address(found.low)
@@ -87,14 +101,14 @@ cdef class Panels:
     metric : "l1" or "l2"
     scale, error : ndarray (n_rows,) of float32, or None
         For codes: what a unit of a row's code is worth, and how far at most the row's
-        contraction lies from its code.
+        map lies from its code.
     center : ndarray (width,) of float64, or None
         For floats under L2: pack float32 values about this point, for the expanded screen,
         instead of the rows' own for direct differences.
     packed : bool, default True
-        False to pack nothing: then every row is refined from where it lies.
+        False to pack nothing: then every row is a candidate, and is read from the given array.
 
-    The memory is there at once, the rows are not: `pack` brings them, range by range.
+    The memory is allocated at once; `pack` fills it, range by range.
     """
 
     cdef object memory
@@ -155,22 +169,22 @@ cdef class Panels:
 
     @property
     def panel_rows(self):
-        """Rows in a panel."""
+        """The number of rows in a panel."""
         return self.layout.tile.rows
 
     @property
     def tile_queries(self):
-        """Queries in a full tile."""
+        """The number of queries in a full tile."""
         return self.layout.tile.queries
 
     @property
     def query_bytes(self):
-        """Bytes of one packed query."""
+        """The number of bytes of one packed query."""
         return self.layout.groups * self.layout.tile.group * self.layout.tile.query_bytes
 
     @property
     def nbytes(self):
-        """Bytes held beside the given rows."""
+        """The number of bytes held beside the given rows."""
         return sum(array.nbytes for array in self.memory[1:])
 
     def pack(self, Py_ssize_t first, Py_ssize_t last, rows=None):
@@ -195,7 +209,7 @@ cdef class CodeRows:
     scale : ndarray (n_rows,) of float32
         What a unit of a row's code is worth. Under L1, the same for all rows and queries.
     error : ndarray (n_rows,), float32 for training rows, float64 for queries
-        How far at most the row's contraction lies from its code.
+        How far at most the row's map lies from its code.
     """
 
     cdef readonly object codes, scale, error
@@ -244,7 +258,7 @@ cdef class QueryBlock:
     codes : ndarray (n, width), C-contiguous, of the type that `panels` were given
         What the first stage compares.
     errors : ndarray (n,) of float64 or None
-        Upper bounds of the distance from each (contracted) query to its codes; None means zero.
+        Upper bounds of the distance from each query, as mapped, to its codes; None means zero.
     scale : ndarray (n,) of float32 or None
         For codes: what a unit of each query's code is worth.
     stages : sequence of (CodeRows, CodeRows)
@@ -257,7 +271,7 @@ cdef class QueryBlock:
         For the refine of angles: measures of the training rows and of the queries (`measure`), and
         the halves of queries that are not bytes, or None twice.
     found : Keys or None
-        The result, filled in place (`_keys.py`); None for a block that only writes distance
+        The result, filled in place (`metrics/keys.py`); None for a block that only writes distance
         matrices.
     max_key : ndarray (n,) of float64 or None
         Keys beyond which rows are not wanted.
@@ -272,7 +286,7 @@ cdef class QueryBlock:
     # (query, row) pairs that the first stage saw; seconds that `search` took.
     cdef readonly int64_t screened
     cdef readonly double seconds
-    # Seconds that its queries' codes took: its maker's to say.
+    # The seconds that it took to encode its queries; set by the caller that encoded them.
     cdef public double encoding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
@@ -347,17 +361,17 @@ cdef class QueryBlock:
 
     @property
     def candidates(self):
-        """(query, row) pairs that each stage of the cascade could not rule out."""
+        """The number of (query, row) pairs that each stage of the cascade could not rule out."""
         return [self.queries.candidates[stage] for stage in range(self.queries.n_stages + 1)]
 
     @property
     def refined(self):
-        """(query, row) pairs whose distance was computed a second time, exactly."""
+        """The number of (query, row) pairs whose exact distance was computed after the screen."""
         return self.queries.refined
 
     @property
     def stage_seconds(self):
-        """What each stage had of `seconds`, and last the refine: estimated from some panels."""
+        """The share of `seconds` per stage, and last of the refine, estimated from some panels."""
         ticks = [self.queries.ticks[stage] for stage in range(self.queries.n_stages + 2)]
         ticks[0] += not any(ticks)  # it was given up before a panel was timed
         return [self.seconds * tick / sum(ticks) for tick in ticks]
@@ -404,7 +418,7 @@ cdef class QueryBlock:
                 finish_keeping(&self.queries.keeper, query)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
-        """Distances to the rows of panels first..last-1, into their columns of `out`.
+        """Write the distances to the rows of panels first..last-1 into their columns of `out`.
 
         out : ndarray (n, n_rows) of float32 or float64, consecutive within a row
         """

@@ -35,7 +35,7 @@ cdef inline Whole wide(const int64_t *limbs) noexcept nogil:
 
 cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t row, double worst,
                              double *key, uint64_t *low) noexcept nogil:
-    """The key of one pair; NaN where either is not finite."""
+    """Compute the key of one pair; NaN where either is not finite."""
     cdef const Matrix *train = &queries.train
     cdef const Numbers *ours = &queries.numbers
     cdef const int64_t *mine = ours.measures + query * ours.n_measures
@@ -71,7 +71,7 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
 
 
 cdef double squared_chord(const Queries *queries, Py_ssize_t query, double key) noexcept nogil:
-    """The squared distance between directions at the angle of a key: 2 (1 - cosine).
+    """Return the squared distance between directions at the angle of a key: 2 (1 - cosine).
 
     Rounded by less than what `measure_slack` leaves for it. Of an upper bound only the
     upper part of the key is known: it stands for the next key.
@@ -85,7 +85,7 @@ cdef double squared_chord(const Queries *queries, Py_ssize_t query, double key) 
 
 cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint center, int bits, int64_t *measures,
                       int32_t *high, int32_t *low) noexcept nogil:
-    """Write a row's measures; `high` and `low` get its halves."""
+    """Write the measures of a row; `high` and `low` get the halves of its whole numbers."""
     cdef const char *values = rows.data + row * rows.stride
     cdef int shift = 0, exponent
     cdef Whole squares, total = 0
@@ -113,7 +113,7 @@ cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint center, int bits,
 
 def measure(rows, int64_t[:, ::1] measures, bint center, int bits, int32_t[:, ::1] high=None,
             int32_t[:, ::1] low=None):
-    """Fill the measures of rows, with the GIL released; and their halves, where these are wanted.
+    """Fill the measures of rows, and their halves where these are wanted, with the GIL released.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def measure(rows, int64_t[:, ::1] measures, bint center, int bits, int32_t[:, ::
 
 
 def angle_distances(double[:, ::1] keys, uint64_t[:, ::1] low):
-    """Cosine distances, 0 to 2, from keys, in place."""
+    """Replace keys of angles by cosine distances, 0 to 2, in place."""
     cdef Py_ssize_t row, column
     with nogil:
         for row in range(keys.shape[0]):

@@ -1,13 +1,13 @@
 # Scores of one tile, and what scores and codes say: thresholds with their slack, later stages.
 
 cdef inline bint is_refined(const Queries *queries) noexcept nogil:
-    """Whether candidates' distances are computed, or their scores are the distances."""
+    """Say whether exact distances of candidates are computed; else their scores are the distances."""
     return queries.angles or queries.exact != NULL or queries.exact_bytes != NULL
 
 
 cdef const char *score_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first, int count,
                             Py_ssize_t panel) noexcept nogil:
-    """Scores of one tile, before the bias, in the type that `panels.scores` says."""
+    """Compute the scores of one tile, before the bias, in the type that `panels.scores` names."""
     cdef const Tile *tile = panels.tile
     cdef const char *data = panels.data + panel * panels.panel_bytes
     cdef Py_ssize_t group_bytes = tile.rows * tile.group * panels.item_bytes
@@ -26,7 +26,7 @@ cdef const char *score_tile(const PackedRows *panels, const Queries *queries, Py
 
 
 cdef void measure_slack(const PackedRows *panels, Queries *queries) noexcept nogil:
-    """How far a score may lie above the distance that the refine would give.
+    """Set how far a score may lie above the distance that the refine would give.
 
     A sum of n non-negative terms, each rounded t times, is off by at most a factor
     1 + (n + t) u (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1; the
@@ -53,7 +53,7 @@ cdef void measure_slack(const PackedRows *panels, Queries *queries) noexcept nog
 
 
 cdef void set_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t query) noexcept nogil:
-    """The largest score that a row may have and still be one of the k best.
+    """Set the largest score that a row may have and still be one of the k best.
 
     With tau the k-th best distance so far (squared under L2, and of directions for angles: see
     `squared_chord`), s a row's score, r its refined
@@ -94,7 +94,7 @@ cdef void set_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t q
 
 cdef void set_code_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                              double reach) noexcept nogil:
-    """The same for codes, whose bounds are derived in screens.py."""
+    """Set the same for codes, whose bounds are derived in screens/cascade.py."""
     cdef double limit
     if panels.given.metric == L1:
         limit = min(floor(reach / queries.scale[query] * (1 + 2.0**-50)), <double>INT32_MAX)
@@ -108,7 +108,7 @@ cdef void set_code_threshold(const PackedRows *panels, Queries *queries, Py_ssiz
 
 
 cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double reach) noexcept nogil:
-    """Whether a later stage's bound puts a row beyond the query's reach."""
+    """Say whether the lower bound of a later stage puts a row beyond the reach of a query."""
     cdef Py_ssize_t width = stage.rows.width
     cdef double distance = <double>kernels.byte_distance[False][stage.rows.metric](
         width, stage.query_codes + query * width, stage.rows.data + row * stage.rows.stride)

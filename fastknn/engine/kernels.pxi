@@ -93,14 +93,14 @@ cdef const Kernels *kernels = NULL
 
 
 def cpu_levels():
-    """Names of the levels that were built and that this processor runs, slowest first."""
+    """Return the names of the levels that were built and that this processor runs, slowest first."""
     return [
         fastknn_level_name(level).decode() for level in range(LEVELS) if fastknn_kernels(level)
     ]
 
 
 def cpu_level():
-    """Name of the kernels in use: ``"portable"``, ``"avx2"`` or ``"avx512"``.
+    """Return the name of the kernels in use: ``"portable"``, ``"avx2"`` or ``"avx512"``.
 
     The best level that was built and that this processor runs, or the one that the environment
     variable ``FASTKNN_CPU`` named when fastknn was imported.

@@ -2,7 +2,7 @@
 # Python objects own (Panels, CodeRows, QueryBlock).
 
 cdef inline char *address(object array) except? NULL:
-    """First byte of a NumPy array, read-only ones included; who calls keeps the array alive."""
+    """Return the address of an array, which may be read-only and which the caller keeps alive."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
     cdef char *first = <char *>view.buf
@@ -24,9 +24,9 @@ cdef enum:
     CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
     CACHE_LINE_BYTES = 64
 
-# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens.py).
+# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens/cascade.py).
 cdef double CODE_SLACK = 2.0**-19
-# No reach is longer; its square is a float32. Encoded data stay well below (screens.py).
+# No reach is longer; its square is a float32. Encoded data stay well below (screens/cascade.py).
 cdef double FAR_AWAY = 1e18
 
 
@@ -52,7 +52,7 @@ ctypedef struct PackedRows:
     char *bias
     # For the expanded screen (else NULL): what is subtracted from every row and query.
     const double *center
-    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after map.
+    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO), as mapped.
     const float *scale
     const float *error
     float *energy
@@ -142,17 +142,17 @@ ctypedef struct Queries:
 
 
 cdef inline float float_above(double x) noexcept nogil:
-    """A float32 that is no smaller: the step is twice what the conversion may lose."""
+    """Return a float32 that is no smaller; the step is twice what the conversion may lose."""
     return <float>(x + fabs(x) * 2.0**-23 + 1e-38)
 
 
 cdef inline double score_below(int kind, double x) noexcept nogil:
-    """A score of this type that is no larger."""
+    """Return a score of this type that is no larger."""
     return x if kind == F64_SCORES else -<double>float_above(-x)
 
 
 cdef inline double expansion_slack(const PackedRows *panels) noexcept nogil:
-    """Room for float32 in the expanded screen.
+    """Return the relative slack that float32 needs in the expanded screen.
 
     Let x, q be a row and a query minus the center, x', q' what they are rounded to, u = 2**-24,
     and the screen's float32 sum be |x'|**2 (1 - s) - 2 <q', x'> up to

@@ -1,4 +1,4 @@
-# The same walk where all distances are wanted: scores are written out, nothing is screened.
+# The walk where all distances are wanted: scores are written as distances, and nothing is screened.
 
 ctypedef fused number:
     float
@@ -24,7 +24,7 @@ cdef inline void write_scores(number *out, const score_type *score, const score_
 
 cdef void write_panel(const PackedRows *panels, const Queries *queries, Py_ssize_t panel, number *out,
                       Py_ssize_t stride) noexcept nogil:
-    """Distances of every query to one panel's rows; `out` is the panel's first column."""
+    """Write the distances of every query to the rows of a panel; `out` is its first column."""
     cdef int panel_rows = panels.tile.rows, size = score_bytes(panels), count, i
     cdef Py_ssize_t first_row = panel * panel_rows, first = 0
     cdef int real = <int>min(<Py_ssize_t>panel_rows, panels.n_rows - first_row)

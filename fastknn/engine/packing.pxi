@@ -53,7 +53,7 @@ cdef Py_ssize_t byte_sum(const uint8_t *values, Py_ssize_t width) noexcept nogil
 
 
 cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
-    """Sum of squares of codes about their zero."""
+    """Return the sum of squares of codes about their zero."""
     cdef int64_t total = 0
     cdef Py_ssize_t i
     for i in range(width):
@@ -62,7 +62,7 @@ cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
 
 
 cdef double row_bias(const PackedRows *panels, Py_ssize_t row, const uint8_t *values) noexcept nogil:
-    """What a row adds to its scores: an exact integer, or nothing (kernels.h, screens.py)."""
+    """Return what a row adds to its scores: an exact integer, or zero (kernels.h)."""
     cdef Py_ssize_t width = panels.given.width, i
     cdef int64_t total = 0
     if panels.given.element != U8:
@@ -70,7 +70,7 @@ cdef double row_bias(const PackedRows *panels, Py_ssize_t row, const uint8_t *va
     if panels.given.metric == L1:
         if panels.scale == NULL:
             return 0
-        # A billion is as good as infinity: no sum of differences comes near it.
+        # No sum of differences comes near a billion: it stands for infinity.
         return -min(ceil(<double>panels.error[row] / panels.scale[row] * (1 + 2.0**-50)), 1e9)
     if panels.scale != NULL:
         return 0  # it is in set_terms
@@ -80,7 +80,7 @@ cdef double row_bias(const PackedRows *panels, Py_ssize_t row, const uint8_t *va
 
 
 cdef void set_terms(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
-    """The terms of an L2 bound that belong to a panel's rows (kernels.h, RowTerms; screens.py)."""
+    """Set the terms of an L2 bound that belong to the rows of a panel (kernels.h, RowTerms)."""
     cdef Py_ssize_t first = panel * panels.tile.rows, row
     cdef Py_ssize_t last = min(first + panels.tile.rows, panels.n_rows)
     cdef double ratio = 0, energy, error
@@ -90,7 +90,7 @@ cdef void set_terms(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
     panels.ratio[panel] = float_above(ratio)
     for row in range(first, last):
         if panels.error[row] == INFINITY:
-            panels.energy[row] = -INFINITY  # always survives
+            panels.energy[row] = -INFINITY  # always a candidate
             continue
         error = <double>panels.ratio[panel] * panels.scale[row]
         energy = <double>panels.scale[row] * panels.scale[row] * code_norm(
@@ -104,7 +104,7 @@ cdef void set_terms(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
 # bound: `expansion_slack` in layout.pxi).
 
 cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
-    """A panel of centered rows, and their squared lengths as biases.
+    """Pack a panel of centered rows, and their squared norms as biases.
 
     Some columns of all rows at a time: what they spread to then stays in the L1 cache.
     """
@@ -133,7 +133,7 @@ cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nog
             set_score(panels.bias, panels.scores, first_row + lane,
                       score_below(panels.scores, squares[lane] * (1 - expansion_slack(panels))))
             continue
-        for i in range(width):  # too far for float32, or not a number: it always survives
+        for i in range(width):  # too far for float32, or not a number: it always a candidate
             packed[i * lanes + lane] = 0
         set_score(panels.bias, panels.scores, first_row + lane, -INFINITY)
 
@@ -172,7 +172,7 @@ cdef void pack_panel(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
 
 cdef char *packed_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
                        Py_ssize_t group) noexcept nogil:
-    """A tile's queries, from a group on; `first` is the tile's first query."""
+    """Return the packed queries of a tile from a group on; `first` is its first query."""
     cdef Py_ssize_t lanes = min(<Py_ssize_t>panels.tile.queries, queries.n - first)
     return queries.packed + (
         (first * panels.groups + lanes * group) * panels.tile.group * panels.tile.query_bytes
@@ -194,7 +194,7 @@ cdef double flip(const PackedRows *panels, const uint8_t *query, int zero, char 
 
 cdef void set_query_terms(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                           const uint8_t *code) noexcept nogil:
-    """What an encoded query adds to scores, and the square of its length (screens.py)."""
+    """Set what an encoded query adds to scores, and the square of its norm."""
     cdef Py_ssize_t width = panels.given.width
     cdef double scale = queries.scale[query]
     queries.start[query] = <int32_t>(CODE_ZERO * (byte_sum(code, width) - CODE_ZERO * width))

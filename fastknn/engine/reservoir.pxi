@@ -1,8 +1,8 @@
-# Many neighbors: a reservoir per query in place of a heap. Rows are appended until it is full, then
+# The k best rows for large k: a reservoir per query in place of a heap. Rows are appended until it is full, then
 # all but the k nearest are dropped, and the k-th of them is what later rows have to beat. It is also
 # what screens compare with: never below the k-th key so far, hence a valid bound, if a looser one.
 #
-# Rows arrive in ascending order (`search`; `in_order` swaps rows for k below MAX_PANEL_ROWS only),
+# Rows arrive in ascending order (search.pxi; `in_order` swaps rows for k below MAX_PANEL_ROWS only),
 # and both dropping and sorting are stable. So entries of one key stay in the order of their rows, and
 # neither has to look at rows.
 #
@@ -45,7 +45,7 @@ cdef extern from *:
 
 
 cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nogil:
-    """Entries per query: half of k more than k, for fewer drops; one more than all rows at most.
+    """Return the entries per query: half of k more than k, and at most one more than all rows.
 
     From n rows in random order, c k entries keep k (c + (c - 1) log(n / (c k)) / log(c)) rows: with
     c = 2 a tenth more than with 1.5. Dropping passes about c / (c - 1) entries for each row kept.
@@ -54,7 +54,7 @@ cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nog
 
 
 cdef uint64_t kth_word(uint64_t *words, Py_ssize_t n, Py_ssize_t *rank) noexcept nogil:
-    """The word of a rank (from 1), which becomes its rank among those equal to it; O(n).
+    """Return the word of a rank (from 1), which becomes the rank among words equal to it; O(n).
 
     The words are overwritten.
     """
@@ -123,7 +123,7 @@ cdef void drop_all_but(Py_ssize_t k, Best *entries, Py_ssize_t n, uint64_t *word
 cdef inline bint keep_in_reservoir(Reservoirs *reservoirs, Py_ssize_t k, Py_ssize_t query, int n,
                                    const double *keys, const uint64_t *low, const int64_t *rows,
                                    Best *worst) noexcept nogil:
-    """Append those of n rows that come before the worst; whether there is a new worst."""
+    """Append those of n rows that come before the worst; say whether there is a new worst."""
     cdef Best entries = best_of(&reservoirs.entries, reservoirs.capacity, query)
     cdef Py_ssize_t count = reservoirs.counts[query]
     cdef bint dropped = False
@@ -144,7 +144,7 @@ cdef inline uint64_t word_at(const Best *entries, Py_ssize_t place, bint by_low)
 
 
 cdef bint sort_by_words(Best *entries, Best *spare, Py_ssize_t n, bint by_low) noexcept nogil:
-    """Sort entries, stably, by keys or by the rest of keys; whether they end in `spare`.
+    """Sort entries, stably, by keys or the rest of keys; say whether they end in `spare`.
 
     A radix sort from the lowest digit, without the digits that all have in common.
     """

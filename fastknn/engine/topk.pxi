@@ -6,7 +6,7 @@ cdef enum:
 
 cdef inline Py_ssize_t next_to_keep(const number *row, Py_ssize_t column, Py_ssize_t n,
                                     double worst) noexcept nogil:
-    """The next column whose entry is below the worst kept, or NaN; n where there is none.
+    """Return the next column whose entry is NaN or below the worst kept; n where there is none.
 
     An entry that is equal loses: its column is higher.
     """
@@ -48,7 +48,7 @@ cdef bint top_of_row(const number *row, Py_ssize_t n, Keeper *keeper) noexcept n
 
 
 def topk(const number[:, ::1] distances, number[:, ::1] values, int64_t[:, ::1] indices):
-    """The smallest entries of every row, by (entry, column); returns the first row with NaN, or -1.
+    """Find the k smallest entries per row, by (entry, column); return the first row with NaN, or -1.
 
     Parameters
     ----------

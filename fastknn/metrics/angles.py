@@ -35,7 +35,8 @@ def whole_bits(width: int, metric: str) -> int:
 def measured(rows: np.ndarray, metric: str, n_threads: int = 1) -> np.ndarray:
     """What the exact angle needs to know of training rows beforehand: see `angles.pxi`."""
     center, bits = metric == "correlation", whole_bits(rows.shape[1], metric)
-    measures = np.empty((len(rows), _core.MEASURES_CENTERED if center else _core.MEASURES), np.int64)
+    n_measures = _core.MEASURES_CENTERED if center else _core.MEASURES
+    measures = np.empty((len(rows), n_measures), np.int64)
 
     def measure(start: int) -> None:
         some = slice(start, start + step)

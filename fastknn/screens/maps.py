@@ -88,7 +88,7 @@ class Hadamard(NamedTuple):
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), self.width))
         rows = np.ascontiguousarray(rows, np.float32)
-        _core.mix(rows, self.order, self.signs, self.block, out)
+        _core.hadamard_rounds(rows, self.order, self.signs, self.block, out)
         return out
 
 

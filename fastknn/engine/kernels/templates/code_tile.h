@@ -10,7 +10,7 @@
  *     AT_MOST(a, b)       TILE_LANES bits: a <= b
  *
  * Sums are judged in their registers and never stored.
- * Limit: four operations for TILE_LANES rows, next to width / TILE_GROUP dots of as many.
+ * Limit: four operations per TILE_LANES rows, next to width / TILE_GROUP dots of as many.
  */
 
 static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const void *packed,

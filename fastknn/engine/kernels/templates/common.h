@@ -1,5 +1,7 @@
-/* Small words shared by the per-CPU files. Everything here is a macro or static, so that no
- * function compiled with one CPU's flags can be merged with another's. */
+/* What all per-CPU files share: the contract, names joined from parts, forced inlining, and loads.
+ *
+ * Everything here is a macro or static, so that no function compiled with the flags of one CPU can be
+ * merged with that of another. */
 #ifndef FASTKNN_COMMON_H
 #define FASTKNN_COMMON_H
 

@@ -1,5 +1,14 @@
-/* The rest of a level, the same C on each: exact distances, carries, and the table.
- * Included last by a per-CPU file, after its tiles and selects; LEVEL names the table. */
+/* The rest of a level, the same C on each: exact distances, sums of chunks, and the table.
+ *
+ * Included last by a per-CPU file, which has included tile.h (dot_u8, sad_u8), select.h (select_i32) and
+ * floats.h (f32, f64), and has said:
+ *
+ *     LEVEL, LEVEL_NAME    the name of the table, and of the level as Python sees it
+ *     OWN_L2_BLOCK         only where the level has its own l2_block(count, a, b, sign)
+ *
+ * It defines `fastknn_kernels_<LEVEL>`, the one symbol of the file. Compilers see the flags of the CPU and
+ * use its vectors. Results are the same to the bit on every level. */
+
 /* Eight lanes of float64: one or more whole vectors on every level. */
 typedef double Eight __attribute__((vector_size(64)));
 

@@ -1,5 +1,7 @@
-/* Rows as whole numbers, for sums of products that are exact (contract: kernels.h).
- * Included by level.h. */
+/* Rows as whole numbers: exponents, halves, and exact sums of products (contract: `Whole`, `Exponent`,
+ * `Split` and `Product` in kernels.h).
+ *
+ * Included by level.h. Nothing here depends on the order of elements or on the level. */
 
 /* Adding and subtracting it rounds |x| < 2**51 to a whole number, ties to even, on any processor. */
 #define ROUNDER 0x1.8p52

@@ -1,6 +1,7 @@
-/* AVX-512 with VNNI: 32 registers, 24 of them accumulators.
+/* The level for AVX-512 with VNNI (contract: kernels.h; macros: the templates): 32 registers, 24 of
+ * them accumulators.
  *
- * Limits: the dot does 64 multiply-adds an instruction (vpdpbusd), the SAD 64 absolute
+ * Limits: the dot does 64 multiply-adds per instruction (vpdpbusd), the SAD 64 absolute
  * differences in two (vpsadbw and an add), a float tile 16 elements in three. */
 #include <immintrin.h>
 
