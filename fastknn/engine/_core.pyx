@@ -2,13 +2,13 @@
 """The engine: blocked macro-kernels over one table of C micro-kernels per CPU level.
 
 `Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
-once, with the best rows found for each. `QueryBlock.search` walks over panels (outer loop) and tiles
-of queries (inner loop): the block stays in the L2 cache, and a panel is read from memory once per
+once, with the best rows found for each. `QueryBlock.search` walks over panels (outer loop) and
+tiles of queries (inner loop): the block stays in the L2 cache, and a panel is read from memory once per
 block. Nothing here checks its arguments: `search/searcher.py` hands over arrays that are already
 sound.
 
-This file is what Python sees. It includes the following modules, each of which uses only those before
-it:
+This file is what Python sees. It includes the following modules, each of which uses only those
+before it:
 
     kernels      the table of micro-kernels, and the level in use
     layout       the structures that all others work on
@@ -131,7 +131,8 @@ cdef class Panels:
         layout.chunk_groups = limit // layout.tile.group
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
         layout.scores = layout.tile.scores if layout.groups <= layout.chunk_groups else F64_SCORES
-        layout.panel_bytes = layout.groups * layout.tile.rows * layout.tile.group * layout.item_bytes
+        layout.panel_bytes = (
+            layout.groups * layout.tile.rows * layout.tile.group * layout.item_bytes)
         self.memory = [(given, center)]
         if not packed:
             return

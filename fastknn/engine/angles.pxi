@@ -1,10 +1,9 @@
 # Angles: rows as whole numbers, their exact sums of products, and the keys of angles (angles.h).
 #
 # What is known of a row beforehand, as int64 `measures`: its shift (kernels.h), or NOT_FINITE; its
-# sum of squares, as two limbs; and, if rows are centered, the sum of its elements, as two limbs, and
-# of bytes the sum of squares before that.
-# Under "correlation" rows are centered: width * x - sum(x) are whole numbers too, whose sums of
-# products are width * <q, x> - sum(q) * sum(x).
+# sum of squares, as two limbs; and, if rows are centered, the sum of its elements, as two limbs,
+# and of bytes the sum of squares before that. Under "correlation" rows are centered: width * x -
+# sum(x) are whole numbers too, whose sums of products are width * <q, x> - sum(q) * sum(x).
 
 cdef extern from "kernels/angles.h" nogil:
     cpdef enum:
@@ -56,8 +55,8 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
         ) // 2
     else:
         kernels.product[train.element](
-            train.width, ours.high_halves + query * train.width, ours.low_halves + query * train.width, values,
-            train.item, <int>theirs[0], &product)
+            train.width, ours.high_halves + query * train.width,
+            ours.low_halves + query * train.width, values, train.item, <int>theirs[0], &product)
     if ours.n_measures > MEASURES:
         product = centered(product, train.width, wide(mine + 3), wide(theirs + 3))
     # Most of a search's candidates are far enough away for float64 to tell.

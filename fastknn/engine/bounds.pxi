@@ -1,12 +1,12 @@
 # Scores of one tile, and what scores and codes say: thresholds with their slack, later stages.
 
 cdef inline bint is_refined(const Queries *queries) noexcept nogil:
-    """Say whether exact distances of candidates are computed; else their scores are the distances."""
+    """Say whether candidates are refined; else their scores are the distances."""
     return queries.angles or queries.exact != NULL or queries.exact_bytes != NULL
 
 
-cdef const char *score_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first, int count,
-                            Py_ssize_t panel) noexcept nogil:
+cdef const char *score_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
+                            int count, Py_ssize_t panel) noexcept nogil:
     """Compute the scores of one tile, before the bias, in the type that `panels.scores` names."""
     cdef const Tile *tile = panels.tile
     cdef const char *data = panels.data + panel * panels.panel_bytes
@@ -52,7 +52,8 @@ cdef void measure_slack(const PackedRows *panels, Queries *queries) noexcept nog
         queries.refine_tiny = (width + 4) * tiny64
 
 
-cdef void set_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t query) noexcept nogil:
+cdef void set_threshold(const PackedRows *panels, Queries *queries,
+                        Py_ssize_t query) noexcept nogil:
     """Set the largest score that a row may have and still be one of the k best.
 
     With tau the k-th best distance so far (squared under L2, and of directions for angles: see
@@ -107,12 +108,14 @@ cdef void set_code_threshold(const PackedRows *panels, Queries *queries, Py_ssiz
     queries.code_limit[query] = float_above(limit)
 
 
-cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double reach) noexcept nogil:
+cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row,
+                    double reach) noexcept nogil:
     """Say whether the lower bound of a later stage puts a row beyond the reach of a query."""
     cdef Py_ssize_t width = stage.rows.width
     cdef double distance = <double>kernels.byte_distance[False][stage.rows.metric](
         width, stage.query_codes + query * width, stage.rows.data + row * stage.rows.stride)
-    cdef double query_energy, row_energy, scale = stage.scale[row], query_scale = stage.query_scale[query]
+    cdef double scale = stage.scale[row], query_scale = stage.query_scale[query]
+    cdef double query_energy, row_energy
     reach = (reach + stage.query_error[query] + stage.error[row]) * (1 + 2.0**-50)
     if stage.rows.metric == L1:
         return distance * scale > reach * (1 + 2.0**-50)

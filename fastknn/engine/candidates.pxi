@@ -1,5 +1,5 @@
-# Which rows are candidates: the screen of a tile, the later stages of a cascade, and the exact keys of
-# what these leave. Nothing here knows what is kept of the candidates, but for the threshold.
+# Which rows are candidates: the screen of a tile, the later stages of a cascade, and the exact keys
+# of what these leave. Nothing here knows what is kept of the candidates, but for the threshold.
 
 cdef extern from *:
     """
@@ -32,8 +32,9 @@ cdef inline uint64_t wanted_rows(const PackedRows *panels, Py_ssize_t panel) noe
     return (<uint64_t>-1) >> (64 - min(<Py_ssize_t>panels.tile.rows, real))
 
 
-cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
-                                  int count, Py_ssize_t panel, uint64_t *candidates) noexcept nogil:
+cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queries,
+                                  Py_ssize_t first, int count, Py_ssize_t panel,
+                                  uint64_t *candidates) noexcept nogil:
     """Find the rows of a panel that a tile's queries cannot rule out by their L2 codes."""
     cdef RowTerms row_terms
     cdef QueryTerms query_terms

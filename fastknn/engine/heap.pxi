@@ -1,6 +1,6 @@
-# The k best rows in a binary heap on (key, row), with the worst at the root. Its memory is that of the
-# result, and it starts full of (infinity, INT64_MAX), which every real row comes before. Where float64
-# does not hold a whole key (angles.h), `low` has the rest of it.
+# The k best rows in a binary heap on (key, row), with the worst at the root. Its memory is that of
+# the result, and it starts full of (infinity, INT64_MAX), which every real row comes before. Where
+# float64 does not hold a whole key (angles.h), `low` has the rest of it.
 
 cdef inline Best best_of(const Best *every, Py_ssize_t k, Py_ssize_t query) noexcept nogil:
     """Return the k best of one query."""

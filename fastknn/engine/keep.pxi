@@ -1,15 +1,17 @@
-# What is kept of the candidates, per query. The walk (search.pxi) finds candidates and computes their
-# keys; it knows a `Keeper` by these functions only, and nothing else dispatches on how rows are kept:
+# What is kept of the candidates, per query. The walk (search.pxi) finds candidates and computes
+# their keys; it knows a `Keeper` by these functions only, and nothing else dispatches on how rows
+# are kept:
 #
 #     start_keeping     nothing is kept yet
 #     threshold_key     the key beyond which a row is not kept; it never rises (threshold_low: the
 #                       rest of it, for angles)
 #     n_wanted          how many rows are wanted
-#     offer             takes some rows with their keys, and says whether the threshold may have fallen
+#     offer             takes some rows with their keys; says whether the threshold may have fallen
 #     finish_keeping    turns what is kept into a list
 #
 # Two ways of keeping the k best rows exist: a heap (heap.pxi), and from RESERVOIR_K on a reservoir
-# (reservoir.pxi). Another way, such as all rows within a radius, is a third branch of these functions.
+# (reservoir.pxi). Another way, such as all rows within a radius, is a third branch of these
+# functions.
 #
 # Limit: one branch per group of at most REFINED_TOGETHER candidates, none per row of a panel.
 
@@ -18,7 +20,7 @@ cdef inline bint has_reservoirs(const Keeper *keeper) noexcept nogil:
 
 
 cdef inline void start_keeping(Keeper *keeper, Py_ssize_t query) noexcept nogil:
-    """Forget what was kept: every place has a row that is not there, which all others come before."""
+    """Fill all places with rows that are not there, which every real row comes before."""
     cdef Best best = best_of(&keeper.best, keeper.k, query)
     if has_reservoirs(keeper):
         keeper.reservoirs.counts[query] = 0

@@ -93,7 +93,7 @@ cdef const Kernels *kernels = NULL
 
 
 def cpu_levels():
-    """Return the names of the levels that were built and that this processor runs, slowest first."""
+    """Return the names of the levels that this build and processor run, slowest first."""
     return [
         fastknn_level_name(level).decode() for level in range(LEVELS) if fastknn_kernels(level)
     ]

@@ -24,7 +24,8 @@ cdef enum:
     CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
     CACHE_LINE_BYTES = 64
 
-# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds (screens/cascade.py).
+# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds
+# (screens/cascade.py).
 cdef double CODE_SLACK = 2.0**-19
 # No reach is longer; its square is a float32. Encoded data stay well below (screens/cascade.py).
 cdef double FAR_AWAY = 1e18
@@ -96,7 +97,8 @@ ctypedef struct Keeper:
 
 
 ctypedef struct Numbers:
-    # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not bytes.
+    # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not
+    # bytes.
     const int64_t *measures
     Py_ssize_t n_measures
     const int32_t *high_halves

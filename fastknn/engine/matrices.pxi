@@ -22,8 +22,8 @@ cdef inline void write_scores(number *out, const score_type *score, const score_
             out[i] = <number>(<double>score[i] + <double>bias[i] + constant)
 
 
-cdef void write_panel(const PackedRows *panels, const Queries *queries, Py_ssize_t panel, number *out,
-                      Py_ssize_t stride) noexcept nogil:
+cdef void write_panel(const PackedRows *panels, const Queries *queries, Py_ssize_t panel,
+                      number *out, Py_ssize_t stride) noexcept nogil:
     """Write the distances of every query to the rows of a panel; `out` is its first column."""
     cdef int panel_rows = panels.tile.rows, size = score_bytes(panels), count, i
     cdef Py_ssize_t first_row = panel * panel_rows, first = 0

@@ -61,7 +61,8 @@ cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
     return total
 
 
-cdef double row_bias(const PackedRows *panels, Py_ssize_t row, const uint8_t *values) noexcept nogil:
+cdef double row_bias(const PackedRows *panels, Py_ssize_t row,
+                     const uint8_t *values) noexcept nogil:
     """Return what a row adds to its scores: an exact integer, or zero (kernels.h)."""
     cdef Py_ssize_t width = panels.given.width, i
     cdef int64_t total = 0
@@ -138,7 +139,8 @@ cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nog
         set_score(panels.bias, panels.scores, first_row + lane, -INFINITY)
 
 
-cdef double center_query(const PackedRows *panels, const double *query, float *rounded) noexcept nogil:
+cdef double center_query(const PackedRows *panels, const double *query,
+                         float *rounded) noexcept nogil:
     """Write -2 times a centered query; return the constant of its scores."""
     cdef double squares = kernels.center[F64](
         panels.given.width, query, panels.center, -2, rounded)
@@ -179,7 +181,8 @@ cdef char *packed_tile(const PackedRows *panels, const Queries *queries, Py_ssiz
     )
 
 
-cdef double flip(const PackedRows *panels, const uint8_t *query, int zero, char *flipped) noexcept nogil:
+cdef double flip(const PackedRows *panels, const uint8_t *query, int zero,
+                 char *flipped) noexcept nogil:
     """Write zero - query as the dot reads it; return the sum of squares."""
     cdef int64_t squares = 0
     cdef Py_ssize_t i
@@ -209,7 +212,8 @@ cdef void pack_queries(const PackedRows *panels, Queries *queries, const char *c
     Codes are of the rows' own type; the expanded screen takes float64.
     """
     cdef Py_ssize_t query, first, lanes, code_bytes = panels.given.width * panels.tile.query_bytes
-    cdef Py_ssize_t given_bytes = panels.given.width * (8 if panels.center != NULL else panels.item_bytes)
+    cdef Py_ssize_t given_bytes = panels.given.width * (
+        8 if panels.center != NULL else panels.item_bytes)
     cdef const char *code
     memset(queries.packed, 0,
            queries.n * panels.groups * panels.tile.group * panels.tile.query_bytes)

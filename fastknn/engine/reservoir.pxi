@@ -1,19 +1,21 @@
-# The k best rows for large k: a reservoir per query in place of a heap. Rows are appended until it is full, then
-# all but the k nearest are dropped, and the k-th of them is what later rows have to beat. It is also
-# what screens compare with: never below the k-th key so far, hence a valid bound, if a looser one.
+# The k best rows for large k: a reservoir per query in place of a heap. Rows are appended until it
+# is full, then all but the k nearest are dropped, and the k-th of them is what later rows have to
+# beat. It is also what screens compare with: never below the k-th key so far, hence a valid bound,
+# if a looser one.
 #
-# Rows arrive in ascending order (search.pxi; `in_order` swaps rows for k below MAX_PANEL_ROWS only),
-# and both dropping and sorting are stable. So entries of one key stay in the order of their rows, and
-# neither has to look at rows.
+# Rows arrive in ascending order (search.pxi; `in_order` swaps rows for k below MAX_PANEL_ROWS
+# only), and both dropping and sorting are stable. So entries of one key stay in the order of their
+# rows, and neither has to look at rows.
 #
 # Limit: O(1) per row that is kept and no worse for any order of the rows: selection and sorting go
-# by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for angles).
+# by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for
+# angles).
 
 cdef enum:
-    # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on AVX2
-    # (benchmarks/test_many_neighbors.py), in processor time: it costs as much as a heap for k of
-    # about 100 for bytes, which are not refined, and for k of 250 to 400 for float32, of which its
-    # looser bound refines a seventh more; at 10,000 a quarter (bytes) to a half (128 float32).
+    # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on
+    # AVX2 (benchmarks/test_many_neighbors.py), in processor time: it costs as much as a heap for k
+    # of about 100 for bytes, which are not refined, and for k of 250 to 400 for float32, of which
+    # its looser bound refines a seventh more; at 10,000 a quarter (bytes) to a half (128 float32).
     RESERVOIR_K = 256
     RADIX = 256
 

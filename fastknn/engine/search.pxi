@@ -1,5 +1,6 @@
 # The walk: screen a panel, take candidates through the rest of the cascade, compute their keys, and
-# offer them to the keeper. Which rows are candidates is in candidates.pxi, what is kept in keep.pxi.
+# offer them to the keeper. Which rows are candidates is in candidates.pxi, what is kept in
+# keep.pxi.
 
 cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                           Py_ssize_t first_row, uint64_t candidates, const char *score,
@@ -80,9 +81,9 @@ cdef bint pays(const PackedRows *panels, Queries *queries, Py_ssize_t panel,
                const GiveUp *give_up) noexcept nogil:
     """Say whether a cascade still is cheaper than the direct screen; asked after each panel.
 
-    It is given up when it read, row by row, more than a share 1 / row_by_row of the bytes that direct
-    tiles would have read of the last window_rows rows. The first early_rows_per_neighbor rows per
-    neighbor do not count: most of them are candidates of any screen.
+    It is given up when it read, row by row, at least a share 1 / row_by_row of the bytes that
+    direct tiles would have read of the last window_rows rows. The first early_rows_per_neighbor
+    rows per neighbor do not count: most of them are candidates of any screen.
     """
     cdef int64_t rows, read
     queries.rows_seen += panels.tile.rows

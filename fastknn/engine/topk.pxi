@@ -48,7 +48,7 @@ cdef bint top_of_row(const number *row, Py_ssize_t n, Keeper *keeper) noexcept n
 
 
 def topk(const number[:, ::1] distances, number[:, ::1] values, int64_t[:, ::1] indices):
-    """Find the k smallest entries per row, by (entry, column); return the first row with NaN, or -1.
+    """Find the k smallest entries per row by (entry, column); return the first row with NaN, or -1.
 
     Parameters
     ----------

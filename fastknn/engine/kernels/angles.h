@@ -1,8 +1,8 @@
 /* The exact order of angles between rows of whole numbers.
  *
  * For a query q and a row x of whole numbers (kernels.h), s = <q, x>, n = <q, q>, m = <x, x> are
- * exact integers, and so is p = n m - s**2, which is not negative. The key of the pair, from near to
- * far, is
+ * exact integers, and so is p = n m - s**2, which is not negative. The key of the pair, from near
+ * to far, is
  *
  *     below 45 degrees        p / (n m), the squared sine, cut off after 117 significant bits;
  *     up to 90 degrees        1 - T, with T = s**2 / (n m), the squared cosine, cut off at 2**-116;
@@ -10,9 +10,9 @@
  *
  * a function of the exact angle alone, which never falls as the angle rises. So equal angles have
  * equal keys, in whatever units rows are. Two different angles have different keys where
- * n m1 m2 <= 2**116, since s1**2 m2 - s2**2 m1 is a whole number: bytes at any width below 6 million,
- * whole numbers up to 65,000 in 100 columns. Beyond that, those count as equal that agree in all
- * the bits named above.
+ * n m1 m2 <= 2**116, since s1**2 m2 - s2**2 m1 is a whole number: bytes at any width below 6
+ * million, whole numbers up to 65,000 in 100 columns. Beyond that, those count as equal that agree
+ * in all the bits named above.
  *
  * A key is handed about as `high`, its first 53 significant bits, and `low`, the next 64.
  */
@@ -146,7 +146,8 @@ static inline void cut_off(Natural value, int exponent, double *high, uint64_t *
     const uint64_t upper = (uint64_t)(value >> 64);
     const int zeros = upper ? __builtin_clzll(upper) : 64 + __builtin_clzll((uint64_t)value);
     value <<= zeros;
-    *high = ldexp((double)(uint64_t)(value >> (128 - HIGH_BITS)), 128 - HIGH_BITS - zeros + exponent);
+    const int dropped = 128 - HIGH_BITS;
+    *high = ldexp((double)(uint64_t)(value >> dropped), dropped - zeros + exponent);
     *low = (uint64_t)(value >> (128 - HIGH_BITS - LOW_BITS));
 }
 

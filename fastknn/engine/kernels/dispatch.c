@@ -1,7 +1,7 @@
 /* Which levels were built and run on this processor (contract: kernels.h, `fastknn_kernels`).
  *
- * setup.py compiles this file without any CPU's flags, and defines FASTKNN_HAVE_<LEVEL> for each level
- * that it has built. */
+ * setup.py compiles this file without any CPU's flags, and defines FASTKNN_HAVE_<LEVEL> for each
+ * level that it has built. */
 #include "kernels.h"
 
 const char *fastknn_level_name(int level)

@@ -38,8 +38,8 @@
 
 #define FASTKNN_HIDDEN __attribute__((visibility("hidden")))
 
-/* The constants that proofs rest on stand here and nowhere else. `_core.pyx` exports them to Python by
- * the same names. */
+/* The constants that proofs rest on stand here and nowhere else. `_core.pyx` exports them to Python
+ * by the same names. */
 enum {
     /* Layout. */
     VECTOR_BYTES = 64,     /* alignment of packed memory: the widest vector of any level */
@@ -89,7 +89,8 @@ _Static_assert(WHOLE_BLOCK <= INT64_MAX >> 2 * HALF_BITS,
 _Static_assert(WHOLE_SUM_BITS < 127, "sums of products, and their differences, fit 128 bits");
 
 enum { L1 = 0, L2 = 1, DOT = 2 };
-/* Signed bytes are never packed: panels hold them as bytes, BYTE_SIGN higher, at the same distances. */
+/* Signed bytes are never packed: panels hold them as bytes, BYTE_SIGN higher, at the same
+ * distances. */
 enum { U8 = 0, F32 = 1, F64 = 2, S8 = 3 };
 enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
 
@@ -131,8 +132,8 @@ typedef double (*Center)(size_t count, const void *values, const double *center,
                          float *rounded);
 
 /* One tile of an L2 screen: the same candidates, of L2 codes, whose scores need not be kept
- * (derivation: screens/cascade.py). Queries come as the negated values of their codes and rows as bytes, so
- * that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
+ * (derivation: screens/cascade.py). Queries come as the negated values of their codes and rows as
+ * bytes, so that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
  *     candidates[i] gets bit j when
  *         scale_j (2 scale_i (-D) - 2 reach_i ratio) + energy_j <= limit_i
  * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. */
@@ -158,14 +159,14 @@ typedef uint64_t (*ByteDistance)(size_t width, const void *a, const void *b);
 /* totals[i] += scores[i], in float64. */
 typedef void (*Accumulate)(int count, const void *scores, double *totals);
 
-/* The Hadamard transform in place, not scaled: `size` is a power of two, HADAMARD_MIN at least. Sums and
- * differences in one order: the same bits on every level. */
+/* The Hadamard transform in place, not scaled: `size` is a power of two, HADAMARD_MIN at least.
+ * Sums and differences in one order: the same bits on every level. */
 typedef void (*Hadamard)(size_t size, float *values);
 
-/* Rows as whole numbers: element x stands for x * 2**shift, rounded to the nearest whole number, where
- * the row's shift makes all of them at most 2**WHOLE_BITS. Their sums of products are exact, whatever
- * the order. Each number comes as two halves, high * 2**HALF_BITS + low, of magnitudes up to
- * 2**HALF_BITS and half of that. Bytes have no shift. */
+/* Rows as whole numbers: element x stands for x * 2**shift, rounded to the nearest whole number,
+ * where the row's shift makes all of them at most 2**WHOLE_BITS. Their sums of products are exact,
+ * whatever the order. Each number comes as two halves, high * 2**HALF_BITS + low, of magnitudes up
+ * to 2**HALF_BITS and half of that. Bytes have no shift. */
 typedef __int128 Whole;
 
 /* The exponent of the largest magnitude, 2**(e - 1) <= max |x| < 2**e, or what else a row is. */

@@ -1,4 +1,5 @@
-/* The level for any processor, in C without intrinsics (contract: kernels.h; macros: the templates).
+/* The level for any processor, in C without intrinsics (contract: kernels.h; macros: the
+ * templates).
  *
  * A vector is one scalar; the compiler joins neighboring ones to real vectors where it can. */
 #include "../templates/common.h"

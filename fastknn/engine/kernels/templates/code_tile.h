@@ -29,7 +29,8 @@ static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const 
     JOIN(TILE, add)(queries, groups, packed, panel, sum);
     UNROLL
     for (int i = 0; i < queries; i++) {
-        const FLOATS scale = SPREAD_FLOAT(query_terms->scale[i]), limit = SPREAD_FLOAT(query_terms->limit[i]);
+        const FLOATS scale = SPREAD_FLOAT(query_terms->scale[i]);
+        const FLOATS limit = SPREAD_FLOAT(query_terms->limit[i]);
         const FLOATS shift = SPREAD_FLOAT(-(query_terms->reach[i] * row_terms->ratio));
         uint64_t bits = 0;
         UNROLL
@@ -48,11 +49,13 @@ static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const 
 #define CODE_CASE(n)                                                                        \
     case n:                                                                                 \
         if (n <= TILE_QUERIES)                                                              \
-            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row_terms, query_terms, candidates); \
+            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row_terms,           \
+                             query_terms, candidates);                                      \
         break;
 
 static uint64_t code_tile(int queries, size_t groups, const void *packed, const void *panel,
-                          const RowTerms *row_terms, const QueryTerms *query_terms, uint64_t *candidates)
+                          const RowTerms *row_terms, const QueryTerms *query_terms,
+                          uint64_t *candidates)
 {
     switch (queries) {
         EACH_COUNT(CODE_CASE)

@@ -1,7 +1,7 @@
 /* What all per-CPU files share: the contract, names joined from parts, forced inlining, and loads.
  *
- * Everything here is a macro or static, so that no function compiled with the flags of one CPU can be
- * merged with that of another. */
+ * Everything here is a macro or static, so that no function compiled with the flags of one CPU can
+ * be merged with that of another. */
 #ifndef FASTKNN_COMMON_H
 #define FASTKNN_COMMON_H
 

@@ -1,13 +1,13 @@
 /* The rest of a level, the same C on each: exact distances, sums of chunks, and the table.
  *
- * Included last by a per-CPU file, which has included tile.h (dot_u8, sad_u8), select.h (select_i32) and
- * floats.h (f32, f64), and has said:
+ * Included last by a per-CPU file, which has included tile.h (dot_u8, sad_u8), select.h
+ * (select_i32) and floats.h (f32, f64), and has said:
  *
  *     LEVEL, LEVEL_NAME    the name of the table, and of the level as Python sees it
  *     OWN_L2_BLOCK         only where the level has its own l2_block(count, a, b, sign)
  *
- * It defines `fastknn_kernels_<LEVEL>`, the one symbol of the file. Compilers see the flags of the CPU and
- * use its vectors. Results are the same to the bit on every level. */
+ * It defines `fastknn_kernels_<LEVEL>`, the one symbol of the file. Compilers see the flags of the
+ * CPU and use its vectors. Results are the same to the bit on every level. */
 
 /* Eight lanes of float64: one or more whole vectors on every level. */
 typedef double Eight __attribute__((vector_size(64)));
@@ -139,7 +139,7 @@ ACCUMULATE(accumulate_f64, double)
 /* One row of bytes against another, in blocks that an int32 holds. Compilers turn the plain sums
  * into their processor's SAD and 16-bit multiply-add: with AVX2, 80 (L1) and 30 (L2) bytes a
  * nanosecond out of the L2 cache. A level that can do better defines l2_block itself. Signed bytes
- * are taken BYTE_SIGN higher, which is their sign bit turned: `sign` is that for them, and else 0. */
+ * are taken BYTE_SIGN higher, which is their sign bit turned: `sign` is that for them, else 0. */
 #define BLOCK_SUM(NAME, TERM)                                                     \
     static ALWAYS_INLINE int32_t NAME(size_t count, const uint8_t *a,             \
                                       const uint8_t *b, const uint8_t sign)       \
