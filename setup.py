@@ -1,13 +1,15 @@
 """Build the extension: one Cython module, and one C object per CPU level.
 
-Only the per-CPU kernel files get CPU flags; which of them runs is decided at run time. A
-compiler that does not know a level's flags leaves that level out, with a notice.
+The compiler is GCC or Clang (`kernels.h` refuses others). Only the per-CPU kernel files get CPU
+flags; which of them runs is decided at run time. A compiler that does not know a level's flags
+leaves that level out, with a notice.
 """
 
 import glob
 import os
 import platform
 import sys
+from collections.abc import Sequence
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -30,21 +32,19 @@ LEVELS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"],
 }
-X86 = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
 class BuildKernels(build_ext):
     """build_ext, with a set of flags for each kernel file."""
 
     def build_extension(self, ext: Extension) -> None:
-        gcc_like = self.compiler.compiler_type in ("unix", "mingw32")
-        flags = C_FLAGS if gcc_like else []
-        ext.extra_compile_args = [*flags, *ext.extra_compile_args]
+        ext.extra_compile_args = [*C_FLAGS, *ext.extra_compile_args]
         have = []
-        objects = self.compile_kernel("portable/portable.c", flags)
-        for level, cpu_flags in LEVELS.items() if X86 and gcc_like else ():
+        objects = self.compile_kernel("portable/portable.c")
+        for level, cpu_flags in LEVELS.items() if X86 else ():
             try:
-                objects += self.compile_kernel(f"x86/{level}.c", [*flags, *cpu_flags])
+                objects += self.compile_kernel(f"x86/{level}.c", cpu_flags)
                 have.append((f"FASTKNN_HAVE_{level.upper()}", "1"))
             except CompileError:
                 print(
@@ -52,16 +52,18 @@ class BuildKernels(build_ext):
                     f"(needs {' '.join(cpu_flags)}); going on without them",
                     file=sys.stderr,
                 )
-        objects += self.compile_kernel("dispatch.c", flags, have)
+        objects += self.compile_kernel("dispatch.c", macros=have)
         ext.extra_objects = [*ext.extra_objects, *objects]
         super().build_extension(ext)
 
-    def compile_kernel(self, name: str, flags: list[str], macros: list = ()) -> list[str]:
+    def compile_kernel(
+        self, name: str, cpu_flags: Sequence[str] = (), macros: Sequence[tuple[str, str]] = ()
+    ) -> list[str]:
         return self.compiler.compile(
             [f"{KERNELS}/{name}"],
             output_dir=self.build_temp,
             macros=list(macros),
-            extra_postargs=flags + os.environ.get("FASTKNN_CFLAGS", "").split(),
+            extra_postargs=[*C_FLAGS, *cpu_flags, *os.environ.get("FASTKNN_CFLAGS", "").split()],
             depends=HEADERS,
         )
 

@@ -1,18 +1,32 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The blocked macro-kernels: packing, scores of a tile, candidates, refine, top-K.
+"""The engine: blocked macro-kernels over one table of C micro-kernels per CPU level.
 
 `Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
-once, with the best rows found for each. `QueryBlock.search` walks panels (outer) and query tiles
-(inner): the block stays in the L2 cache, and a panel is read from memory once a block. Nothing
-here checks its arguments: `search/searcher.py` hands over arrays that are already sound.
+once, with the best rows found for each. `QueryBlock.search` walks over panels (outer loop) and
+tiles of queries (inner loop): the block stays in the L2 cache, and a panel is read from memory once per
+block. Nothing here checks its arguments: `search/searcher.py` hands over arrays that are already
+sound.
 
-This file is what Python sees. It includes these files, each of which builds on those before it:
-kernels (the table, the level), layout (structures), packing, heap, reservoir, angles, bounds,
-search, matrices, topk, maps.
+This file is what Python sees. It includes the following modules, each of which uses only those
+before it:
+
+    kernels      the table of micro-kernels, and the level in use
+    layout       the structures that all others work on
+    packing      rows and queries in the lanes of tiles
+    heap         the k best rows in a binary heap
+    reservoir    the k best rows in a reservoir, for large k
+    keep         the one interface of both: what is kept of the candidates
+    angles       exact keys of angles
+    bounds       scores of tiles, thresholds with their slack, later stages
+    candidates   which rows are candidates, and their exact keys
+    search       the walk: panels, candidates, keeper
+    matrices     the walk that writes all distances
+    topk         the k smallest entries of a given matrix
+    maps         what the non-expansive maps of screens need
 
 Limit: one tile costs ``width / group`` steps of `queries * rows` lanes each; the select after
-it costs one load, add and compare a row (L2 codes: four operations on registers), and candidates
-are rare once the heaps are full.
+it costs one load, add and compare per row (L2 codes: four operations on registers), and candidates
+are rare once the k best are known roughly.
 """
 
 import os
@@ -32,19 +46,15 @@ include "layout.pxi"
 include "packing.pxi"
 include "heap.pxi"
 include "reservoir.pxi"
+include "keep.pxi"
 include "angles.pxi"
 include "bounds.pxi"
+include "candidates.pxi"
 include "search.pxi"
 include "matrices.pxi"
 include "topk.pxi"
 include "maps.pxi"
 
-# Every panel's rows divide it.
-MOST_PANEL_ROWS = MAX_PANEL_ROWS
-# What proofs outside this module rest on, written once in kernels.h.
-SUM_DEPTH_BYTES = DEPTH_LIMIT_BYTES
-SUM_DEPTH_FLOATS = DEPTH_LIMIT_FLOATS
-ZERO_CODE = CODE_ZERO
 # The k from which a search keeps reservoirs instead of heaps.
 MANY_NEIGHBORS = RESERVOIR_K
 SCORE_DTYPES = [np.int32, np.float32, np.float64]
@@ -58,7 +68,7 @@ METRICS = {"l1": L1, "l2": L2, "dot": DOT}
 
 
 cdef Matrix as_matrix(array, metric):
-    """Rows of an array; or of something that says their shape and type only."""
+    """Describe the rows of an array, or of an object that has only their shape and type."""
     cdef Matrix matrix
     matrix.data, matrix.stride = NULL, 0
     if isinstance(array, np.ndarray):
@@ -72,38 +82,12 @@ cdef Matrix as_matrix(array, metric):
 
 
 cdef Best lists_of(found):
-    """The arrays of some `Keys`, which who calls keeps alive."""
+    """Return pointers to the arrays of some `Keys`, which the caller keeps alive."""
     cdef Best every
     every.keys = <double *>address(found.keys)
     every.low = NULL if found.low is None else <uint64_t *>address(found.low)
     every.rows = <int64_t *>address(found.rows)
     return every
-
-
-cdef set_absent(found, Py_ssize_t count):
-    """Make the first neighbors of some `Keys` ones that are not there."""
-    found.keys[:, :count] = INFINITY
-    found.rows[:, :count] = INT64_MAX
-    if found.low is not None:
-        found.low[:, :count] = 0
-
-
-cdef no_reservoirs(Py_ssize_t n, Py_ssize_t k, Py_ssize_t n_rows, low):
-    """Memory of empty reservoirs: keys, the rest of keys (or None), rows, counts and scratch."""
-    shape = n, reservoir_capacity(k, n_rows)
-    return (np.empty(shape), None if low is None else np.empty(shape, np.uint64),
-            np.empty(shape, np.int64), np.zeros(n, np.int64), np.empty(shape[1], np.uint64))
-
-
-cdef Reservoirs reservoirs_of(memory):
-    cdef Reservoirs all
-    keys, low, rows, counts, words = memory
-    all.capacity = keys.shape[1]
-    all.entries.keys = <double *>address(keys)
-    all.entries.low = NULL if low is None else <uint64_t *>address(low)
-    all.entries.rows = <int64_t *>address(rows)
-    all.counts, all.words = <int64_t *>address(counts), <uint64_t *>address(words)
-    return all
 
 
 cdef class Panels:
@@ -117,101 +101,103 @@ cdef class Panels:
     metric : "l1" or "l2"
     scale, error : ndarray (n_rows,) of float32, or None
         For codes: what a unit of a row's code is worth, and how far at most the row's
-        mapped row lies from its code.
+        map lies from its code.
     center : ndarray (width,) of float64, or None
         For floats under L2: pack float32 values about this point, for the expanded screen,
         instead of the rows' own for direct differences.
     packed : bool, default True
-        False to pack nothing: then every row is refined from where it lies.
+        False to pack nothing: then every row is a candidate, and is read from the given array.
 
-    The memory is there at once, the rows are not: `pack` brings them, range by range.
+    The memory is allocated at once; `pack` fills it, range by range.
     """
 
     cdef object memory
-    cdef Rows rows
+    # What the C functions see of it.
+    cdef PackedRows layout
 
     def __init__(self, given, metric, scale=None, error=None, center=None, packed=True):
-        cdef Rows *rows = &self.rows
-        rows.given = as_matrix(given, metric)
-        rows.n_rows = len(given)
+        cdef PackedRows *layout = &self.layout
+        layout.given = as_matrix(given, metric)
+        layout.n_rows = len(given)
         if center is None:
-            rows.tile = &kernels.tiles[rows.given.element][rows.given.metric]
-            rows.item_bytes = given.dtype.itemsize
+            layout.tile = &kernels.tiles[layout.given.element][layout.given.metric]
+            layout.item_bytes = given.dtype.itemsize
         else:
-            rows.tile = &kernels.tiles[F32][DOT]
-            rows.item_bytes = 4
-            rows.center = <double *>address(center)
-        rows.groups = (rows.given.width + rows.tile.group - 1) // rows.tile.group
-        limit = DEPTH_LIMIT_BYTES if rows.given.element == U8 else DEPTH_LIMIT_FLOATS
-        rows.chunk_groups = limit // rows.tile.group
+            layout.tile = &kernels.tiles[F32][DOT]
+            layout.item_bytes = 4
+            layout.center = <double *>address(center)
+        layout.groups = (layout.given.width + layout.tile.group - 1) // layout.tile.group
+        limit = DEPTH_LIMIT_BYTES if layout.given.element == U8 else DEPTH_LIMIT_FLOATS
+        layout.chunk_groups = limit // layout.tile.group
         # Sums of one chunk are kept as they are; longer ones are carried to float64.
-        rows.scores = rows.tile.scores if rows.groups <= rows.chunk_groups else F64_SCORES
-        rows.panel_bytes = rows.groups * rows.tile.rows * rows.tile.group * rows.item_bytes
+        layout.scores = layout.tile.scores if layout.groups <= layout.chunk_groups else F64_SCORES
+        layout.panel_bytes = (
+            layout.groups * layout.tile.rows * layout.tile.group * layout.item_bytes)
         self.memory = [(given, center)]
         if not packed:
             return
-        padded = self.n_panels * rows.tile.rows
-        panels = aligned(self.n_panels * rows.panel_bytes, np.uint8)
-        bias = aligned(padded, SCORE_DTYPES[rows.scores])
+        padded = self.n_panels * layout.tile.rows
+        panels = aligned(self.n_panels * layout.panel_bytes, np.uint8)
+        bias = aligned(padded, SCORE_DTYPES[layout.scores])
         self.memory += [panels, bias]
-        rows.panels, rows.bias = address(panels), address(bias)
+        layout.data, layout.bias = address(panels), address(bias)
         if scale is not None:
             terms = [aligned(padded, np.float32) for _ in range(3)]
             terms.append(aligned(self.n_panels, np.float32))
             for term, values in zip(terms, (scale, error, 0)):
                 term[:] = 0
-                term[:rows.n_rows] = values
+                term[:layout.n_rows] = values
             self.memory += terms
-            rows.scale, rows.error = <float *>address(terms[0]), <float *>address(terms[1])
-            if rows.given.metric == L2:
-                rows.energy, rows.ratio = <float *>address(terms[2]), <float *>address(terms[3])
+            layout.scale, layout.error = <float *>address(terms[0]), <float *>address(terms[1])
+            if layout.given.metric == L2:
+                layout.energy, layout.ratio = <float *>address(terms[2]), <float *>address(terms[3])
 
     @property
     def n_panels(self):
-        return (self.rows.n_rows + self.rows.tile.rows - 1) // self.rows.tile.rows
+        return (self.layout.n_rows + self.layout.tile.rows - 1) // self.layout.tile.rows
 
     @property
     def n_rows(self):
-        return self.rows.n_rows
+        return self.layout.n_rows
 
     @property
     def width(self):
-        return self.rows.given.width
+        return self.layout.given.width
 
     @property
     def packed(self):
-        return self.rows.panels != NULL
+        return self.layout.data != NULL
 
     @property
     def panel_rows(self):
-        """Rows in a panel."""
-        return self.rows.tile.rows
+        """The number of rows in a panel."""
+        return self.layout.tile.rows
 
     @property
     def tile_queries(self):
-        """Queries in a full tile."""
-        return self.rows.tile.queries
+        """The number of queries in a full tile."""
+        return self.layout.tile.queries
 
     @property
     def query_bytes(self):
-        """Bytes of one packed query."""
-        return self.rows.groups * self.rows.tile.group * self.rows.tile.query_bytes
+        """The number of bytes of one packed query."""
+        return self.layout.groups * self.layout.tile.group * self.layout.tile.query_bytes
 
     @property
     def nbytes(self):
-        """Bytes held beside the given rows."""
+        """The number of bytes held beside the given rows."""
         return sum(array.nbytes for array in self.memory[1:])
 
     def pack(self, Py_ssize_t first, Py_ssize_t last, rows=None):
         """Fill the panels first..last-1 from the given rows, or from `rows`, which are theirs."""
         cdef Py_ssize_t panel
-        cdef Rows train = self.rows
+        cdef PackedRows panels = self.layout
         if rows is not None:
-            train.given.stride = rows.strides[0]
-            train.given.data = address(rows) - first * train.tile.rows * train.given.stride
+            panels.given.stride = rows.strides[0]
+            panels.given.data = address(rows) - first * panels.tile.rows * panels.given.stride
         with nogil:
-            for panel in range(first, last if train.panels != NULL else first):
-                pack_panel(&train, panel)
+            for panel in range(first, last if panels.data != NULL else first):
+                pack_panel(&panels, panel)
 
 
 cdef class CodeRows:
@@ -224,7 +210,7 @@ cdef class CodeRows:
     scale : ndarray (n_rows,) of float32
         What a unit of a row's code is worth. Under L1, the same for all rows and queries.
     error : ndarray (n_rows,), float32 for training rows, float64 for queries
-        How far at most the mapped row lies from its code.
+        How far at most the row's map lies from its code.
     """
 
     cdef readonly object codes, scale, error
@@ -253,15 +239,15 @@ cdef class CodeRows:
         return self.codes.nbytes + self.scale.nbytes + self.error.nbytes + self.norm.nbytes
 
 
-cdef void fill_stage(Stage *stage, CodeRows train, CodeRows queries):
-    stage.rows = train.rows
-    stage.scale = <const float *>address(train.scale)
-    stage.error = <const float *>address(train.error)
-    stage.norm = <const int32_t *>address(train.norm)
-    stage.query_codes = <const uint8_t *>queries.rows.data
-    stage.query_scale = <const float *>address(queries.scale)
-    stage.query_error = <const double *>address(queries.error)
-    stage.query_norm = <const int32_t *>address(queries.norm)
+cdef void fill_stage(Stage *stage, CodeRows row_codes, CodeRows query_codes):
+    stage.rows = row_codes.rows
+    stage.scale = <const float *>address(row_codes.scale)
+    stage.error = <const float *>address(row_codes.error)
+    stage.norm = <const int32_t *>address(row_codes.norm)
+    stage.query_codes = <const uint8_t *>query_codes.rows.data
+    stage.query_scale = <const float *>address(query_codes.scale)
+    stage.query_error = <const double *>address(query_codes.error)
+    stage.query_norm = <const int32_t *>address(query_codes.norm)
 
 
 cdef class QueryBlock:
@@ -273,7 +259,7 @@ cdef class QueryBlock:
     codes : ndarray (n, width), C-contiguous, of the type that `panels` were given
         What the first stage compares.
     errors : ndarray (n,) of float64 or None
-        Upper bounds of the distance from each (contracted) query to its codes; None means zero.
+        Upper bounds of the distance from each query, as mapped, to its codes; None means zero.
     scale : ndarray (n,) of float32 or None
         For codes: what a unit of each query's code is worth.
     stages : sequence of (CodeRows, CodeRows)
@@ -301,12 +287,12 @@ cdef class QueryBlock:
     # (query, row) pairs that the first stage saw; seconds that `search` took.
     cdef readonly int64_t screened
     cdef readonly double seconds
-    # Seconds that its queries' codes took: its maker's to say.
+    # The seconds that it took to encode its queries; set by the caller that encoded them.
     cdef public double encoding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, QueryBlock resume=None):
-        cdef Rows *rows = &panels.rows
+        cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *given
         cdef char *flipped
@@ -315,7 +301,7 @@ cdef class QueryBlock:
         queries.n = len(codes)
         tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS
         packed = aligned(queries.n * panels.query_bytes, np.uint8)
-        threshold = aligned(queries.n, SCORE_DTYPES[rows.scores])
+        threshold = aligned(queries.n, SCORE_DTYPES[layout.scores])
         score, total = aligned(tile_scores, np.float64), aligned(tile_scores, np.float64)
         doubles = [aligned(queries.n, np.float64) for _ in range(3)]
         words = [aligned(queries.n, np.int32) for _ in range(4)]
@@ -327,7 +313,7 @@ cdef class QueryBlock:
         queries.threshold = address(threshold)
         queries.score = address(score)
         queries.total = <double *>address(total)
-        queries.constant, queries.reach, queries.cap = (
+        queries.constant, queries.reach, queries.max_key = (
             <double *>address(doubles[0]), <double *>address(doubles[1]),
             <double *>address(doubles[2]))
         queries.start = <int32_t *>address(words[0])
@@ -335,12 +321,12 @@ cdef class QueryBlock:
             <float *>address(words[1]), <float *>address(words[2]), <float *>address(words[3]))
         queries.errors = NULL if errors is None else <double *>address(errors)
         queries.scale = NULL if scale is None else <float *>address(scale)
-        queries.exact, queries.bytes = NULL, NULL
+        queries.exact, queries.exact_bytes = NULL, NULL
         if train is not None:
-            queries.train = as_matrix(train, "l1" if rows.given.metric == L1 else "l2")
+            queries.train = as_matrix(train, "l1" if layout.given.metric == L1 else "l2")
             queries.train_bytes = train.itemsize * train.shape[1]
             if exact is not None and exact.itemsize == 1:
-                queries.bytes = <uint8_t *>address(exact)
+                queries.exact_bytes = <uint8_t *>address(exact)
             elif exact is not None:
                 queries.exact = <double *>address(exact)
         queries.angles = angles is not None
@@ -350,106 +336,104 @@ cdef class QueryBlock:
             queries.numbers.measures = <int64_t *>address(measures)
             queries.numbers.n_measures = measures.shape[1]
             if high is not None:
-                queries.numbers.high = <int32_t *>address(high)
-                queries.numbers.low = <int32_t *>address(low)
+                queries.numbers.high_halves = <int32_t *>address(high)
+                queries.numbers.low_halves = <int32_t *>address(low)
         queries.n_stages = len(stages)
         for place, (train_codes, query_codes) in enumerate(stages):
             fill_stage(&queries.stages[<int>place], train_codes, query_codes)
         given, flipped = address(codes), address(scratch)
         with nogil:
-            if rows.panels != NULL:
-                pack_queries(rows, queries, given, flipped)
+            if layout.data != NULL:
+                pack_queries(layout, queries, given, flipped)
             else:
                 memset(queries.constant, 0, queries.n * sizeof(double))
-            measure_slack(rows, queries)
+            measure_slack(layout, queries)
         if found is not None:
-            queries.k = found.rows.shape[1]
-            queries.best = lists_of(found)
-            if queries.k >= RESERVOIR_K:
-                self.reservoirs = (no_reservoirs(queries.n, queries.k, rows.n_rows, found.low)
-                                   if resume is None else resume.reservoirs)
-                queries.reservoirs = reservoirs_of(self.reservoirs)
-            if resume is None:
-                set_absent(found, 1 if queries.reservoirs.capacity else queries.k)
+            k = found.rows.shape[1]
+            self.reservoirs = (
+                reservoir_memory(queries.n, k, layout.n_rows, found.low is not None)
+                if resume is None else resume.reservoirs)
+            queries.keeper = keeper_of(lists_of(found), k, self.reservoirs)
             doubles[2][:] = INFINITY if max_key is None else max_key
             for query in range(queries.n):
-                set_threshold(rows, queries, query)
+                if resume is None:
+                    start_keeping(&queries.keeper, query)
+                set_threshold(layout, queries, query)
 
     @property
     def candidates(self):
-        """(query, row) pairs that each stage of the cascade could not rule out."""
+        """The number of (query, row) pairs that each stage of the cascade could not rule out."""
         return [self.queries.candidates[stage] for stage in range(self.queries.n_stages + 1)]
 
     @property
     def refined(self):
-        """(query, row) pairs whose distance was computed a second time, exactly."""
+        """The number of (query, row) pairs whose exact distance was computed after the screen."""
         return self.queries.refined
 
     @property
     def stage_seconds(self):
-        """What each stage had of `seconds`, and last the refine: estimated from some panels."""
+        """The share of `seconds` per stage, and last of the refine, estimated from some panels."""
         ticks = [self.queries.ticks[stage] for stage in range(self.queries.n_stages + 2)]
         ticks[0] += not any(ticks)  # it was given up before a panel was timed
         return [self.seconds * tick / sum(ticks) for tick in ticks]
 
-    def search(self, Py_ssize_t first, Py_ssize_t last, bint give_up=False):
+    def search(self, Py_ssize_t first, Py_ssize_t last, give_up=None):
         """Bring the best rows up to date with panels first..last-1, in increasing order.
 
-        Returns `last`, or, with `give_up`, after how many panels the cascade had ceased to pay:
-        a whole number of the largest panels.
+        Parameters
+        ----------
+        give_up : (window_rows, early_rows_per_neighbor, row_by_row), or None for never
+            When to give up a cascade: `pays` in `search.pxi` says what they mean.
+
+        Returns
+        -------
+        int
+            `last`, or after how many panels the cascade had ceased to pay: a whole number of the
+            largest panels.
         """
         cdef Py_ssize_t panel
-        cdef Rows *train = &self.panels.rows
+        cdef GiveUp limits
+        cdef bint may_give_up = give_up is not None
+        limits.window_rows, limits.early_rows_per_neighbor, limits.row_by_row = give_up or (0, 0, 0)
+        cdef PackedRows *layout = &self.panels.layout
         began = perf_counter()
         # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
         cdef Py_ssize_t every = min(64, max(1, self.panels.n_panels // 16))
         with nogil:
             for panel in range(first, last):
-                prefetch_rows(train, &self.queries, panel + 1)
-                search_panel(train, &self.queries, panel, panel % every == every // 2)
-                if give_up and not pays(train, &self.queries, panel):
+                prefetch_rows(layout, &self.queries, panel + 1)
+                search_panel(layout, &self.queries, panel, panel % every == every // 2)
+                if may_give_up and not pays(layout, &self.queries, panel, &limits):
                     last = panel + 1
                     break
-        rows = min(last * train.tile.rows, train.n_rows) - first * train.tile.rows
-        self.screened += self.queries.n * rows
+        n_rows = min(last * layout.tile.rows, layout.n_rows) - first * layout.tile.rows
+        self.screened += self.queries.n * n_rows
         self.seconds += perf_counter() - began
         return last
 
     def finish(self):
         """Turn what was found into lists: nearest first, and rows that are not there last."""
         cdef Py_ssize_t query
-        cdef Best best
         with nogil:
             for query in range(self.queries.n):
-                best = best_of(&self.queries.best, self.queries.k, query)
-                if self.queries.reservoirs.capacity:
-                    empty_reservoir(&self.queries.reservoirs, self.queries.k, query, &best)
-                else:
-                    sort_heap(&best, self.queries.k)
+                finish_keeping(&self.queries.keeper, query)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):
-        """Distances to the rows of panels first..last-1, into their columns of `out`.
+        """Write the distances to the rows of panels first..last-1 into their columns of `out`.
 
         out : ndarray (n, n_rows) of float32 or float64, consecutive within a row
         """
-        cdef Rows *train = &self.panels.rows
+        cdef PackedRows *layout = &self.panels.layout
         cdef char *start = address(out)
         cdef Py_ssize_t stride = out.strides[0], column_bytes = out.itemsize, panel
         with nogil:
             for panel in range(first, last):
                 if column_bytes == 4:
-                    write_panel(train, &self.queries, panel,
-                                <float *>start + panel * train.tile.rows, stride)
+                    write_panel(layout, &self.queries, panel,
+                                <float *>start + panel * layout.tile.rows, stride)
                 else:
-                    write_panel(train, &self.queries, panel,
-                                <double *>start + panel * train.tile.rows, stride)
-
-
-def reservoir_bytes(Py_ssize_t k, Py_ssize_t n_rows, angles):
-    """Bytes that a thread holds per query beside the result, for k neighbors of n_rows rows."""
-    if k < RESERVOIR_K:
-        return 0
-    return reservoir_capacity(k, n_rows) * (24 if angles else 16)
+                    write_panel(layout, &self.queries, panel,
+                                <double *>start + panel * layout.tile.rows, stride)
 
 
 def merge(into, other):

@@ -1,20 +1,18 @@
 # Angles: rows as whole numbers, their exact sums of products, and the keys of angles (angles.h).
 #
 # What is known of a row beforehand, as int64 `measures`: its shift (kernels.h), or NOT_FINITE; its
-# sum of squares, as two limbs; and, if rows are centered, the sum of its elements, as two limbs, and
-# of bytes the sum of squares before that.
-# Under "correlation" rows are centered: width * x - sum(x) are whole numbers too, whose sums of
-# products are width * <q, x> - sum(q) * sum(x).
+# sum of squares, as two limbs; and, if rows are centered, the sum of its elements, as two limbs,
+# and of bytes the sum of squares before that. Under "correlation" rows are centered: width * x -
+# sum(x) are whole numbers too, whose sums of products are width * <q, x> - sum(q) * sum(x).
 
 cdef extern from "kernels/angles.h" nogil:
+    cpdef enum:
+        MEASURES
+        MEASURES_CENTERED
+
     ctypedef unsigned long long Natural  # in truth 128 bits
     void angle_key(Whole, Natural, Natural, double *, uint64_t *)
     double angle_distance(double, uint64_t)
-
-
-cdef enum:
-    UNCENTRED = 3
-    CENTERD = 6
 
 
 cdef extern from *:
@@ -36,30 +34,30 @@ cdef inline Whole wide(const int64_t *limbs) noexcept nogil:
 
 cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t row, double worst,
                              double *key, uint64_t *low) noexcept nogil:
-    """The key of one pair; NaN where either is not finite."""
+    """Compute the key of one pair; NaN where either is not finite."""
     cdef const Matrix *train = &queries.train
     cdef const Numbers *ours = &queries.numbers
     cdef const int64_t *mine = ours.measures + query * ours.n_measures
     cdef const int64_t *theirs = queries.train_numbers.measures + row * ours.n_measures
     cdef const char *values = train.data + row * train.stride
     cdef Whole product, squares = wide(mine + 1), row_squares = wide(theirs + 1)
-    cdef Py_ssize_t squares_of_bytes = 5 if ours.n_measures > UNCENTRED else 1
+    cdef Py_ssize_t squares_of_bytes = 5 if ours.n_measures > MEASURES else 1
     cdef double cosine2
     low[0] = 0
     if mine[0] == NOT_FINITE or theirs[0] == NOT_FINITE:
         key[0] = NAN
         return
-    if queries.bytes != NULL:
+    if queries.exact_bytes != NULL:
         product = (
             mine[squares_of_bytes] + theirs[squares_of_bytes]
-            - <int64_t>kernels.bytes[train.element == S8][L2](
-                train.width, queries.bytes + query * train.width, values)
+            - <int64_t>kernels.byte_distance[train.element == S8][L2](
+                train.width, queries.exact_bytes + query * train.width, values)
         ) // 2
     else:
         kernels.product[train.element](
-            train.width, ours.high + query * train.width, ours.low + query * train.width, values,
-            train.item, <int>theirs[0], &product)
-    if ours.n_measures > UNCENTRED:
+            train.width, ours.high_halves + query * train.width,
+            ours.low_halves + query * train.width, values, train.item, <int>theirs[0], &product)
+    if ours.n_measures > MEASURES:
         product = centered(product, train.width, wide(mine + 3), wide(theirs + 3))
     # Most of a search's candidates are far enough away for float64 to tell.
     if squares != 0 and row_squares != 0:
@@ -72,27 +70,26 @@ cdef inline void exact_angle(const Queries *queries, Py_ssize_t query, int64_t r
 
 
 cdef double squared_chord(const Queries *queries, Py_ssize_t query, double key) noexcept nogil:
-    """The squared distance between directions at the angle of a key: 2 (1 - cosine).
+    """Return the squared distance between directions at the angle of a key: 2 (1 - cosine).
 
-    Rounded by less than what `measure_slack` leaves for it. A cap, of which only the upper part
-    is known, stands for the next key.
+    Rounded by less than what `measure_slack` leaves for it. Of an upper bound only the
+    upper part of the key is known: it stands for the next key.
     """
-    cdef Py_ssize_t root = query * queries.k
     if not key < INFINITY:
         return key
-    if key == queries.best.keys[root]:
-        return 2 * angle_distance(key, queries.best.low[root])
+    if key == threshold_key(&queries.keeper, query):
+        return 2 * angle_distance(key, threshold_low(&queries.keeper, query))
     return 2 * angle_distance(key * (1 + 2.0**-52), 0)
 
 
 cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint center, int bits, int64_t *measures,
                       int32_t *high, int32_t *low) noexcept nogil:
-    """Write a row's measures; `high` and `low` get its halves."""
+    """Write the measures of a row; `high` and `low` get the halves of its whole numbers."""
     cdef const char *values = rows.data + row * rows.stride
     cdef int shift = 0, exponent
     cdef Whole squares, total = 0
     cdef Py_ssize_t i
-    memset(measures, 0, (CENTERD if center else UNCENTRED) * sizeof(int64_t))
+    memset(measures, 0, (MEASURES_CENTERED if center else MEASURES) * sizeof(int64_t))
     if not of_bytes(rows.element):
         exponent = kernels.exponent[rows.element](rows.width, values)
         if exponent == NOT_FINITE:
@@ -115,7 +112,7 @@ cdef void measure_row(const Matrix *rows, Py_ssize_t row, bint center, int bits,
 
 def measure(rows, int64_t[:, ::1] measures, bint center, int bits, int32_t[:, ::1] high=None,
             int32_t[:, ::1] low=None):
-    """Fill the measures of rows, with the GIL released; and their halves, where these are wanted.
+    """Fill the measures of rows, and their halves where these are wanted, with the GIL released.
 
     Parameters
     ----------
@@ -139,7 +136,7 @@ def measure(rows, int64_t[:, ::1] measures, bint center, int bits, int32_t[:, ::
 
 
 def angle_distances(double[:, ::1] keys, uint64_t[:, ::1] low):
-    """Cosine distances, 0 to 2, from keys, in place."""
+    """Replace keys of angles by cosine distances, 0 to 2, in place."""
     cdef Py_ssize_t row, column
     with nogil:
         for row in range(keys.shape[0]):

@@ -1,48 +1,48 @@
 # Scores of one tile, and what scores and codes say: thresholds with their slack, later stages.
 
 cdef inline bint is_refined(const Queries *queries) noexcept nogil:
-    """Whether candidates' distances are computed, or their scores are the distances."""
-    return queries.angles or queries.exact != NULL or queries.bytes != NULL
+    """Say whether candidates are refined; else their scores are the distances."""
+    return queries.angles or queries.exact != NULL or queries.exact_bytes != NULL
 
 
-cdef const char *score_tile(const Rows *train, const Queries *queries, Py_ssize_t first, int count,
-                            Py_ssize_t panel) noexcept nogil:
-    """Scores of one tile, before the bias, in the type that `train.scores` says."""
-    cdef const Tile *tile = train.tile
-    cdef const char *rows = train.panels + panel * train.panel_bytes
-    cdef Py_ssize_t group_bytes = tile.rows * tile.group * train.item_bytes
+cdef const char *score_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
+                            int count, Py_ssize_t panel) noexcept nogil:
+    """Compute the scores of one tile, before the bias, in the type that `panels.scores` names."""
+    cdef const Tile *tile = panels.tile
+    cdef const char *data = panels.data + panel * panels.panel_bytes
+    cdef Py_ssize_t group_bytes = tile.rows * tile.group * panels.item_bytes
     cdef Py_ssize_t group = 0, groups
-    if train.groups <= train.chunk_groups:
-        tile.tile(count, train.groups, packed_tile(train, queries, first, 0), rows, queries.score)
+    if panels.groups <= panels.chunk_groups:
+        tile.tile(count, panels.groups, packed_tile(panels, queries, first, 0), data, queries.score)
         return queries.score
     memset(queries.total, 0, count * tile.rows * sizeof(double))
-    while group < train.groups:
-        groups = min(train.chunk_groups, train.groups - group)
-        tile.tile(count, groups, packed_tile(train, queries, first, group),
-                  rows + group * group_bytes, queries.score)
+    while group < panels.groups:
+        groups = min(panels.chunk_groups, panels.groups - group)
+        tile.tile(count, groups, packed_tile(panels, queries, first, group),
+                  data + group * group_bytes, queries.score)
         kernels.accumulate[tile.scores](count * tile.rows, queries.score, queries.total)
         group += groups
     return <const char *>queries.total
 
 
-cdef void measure_slack(const Rows *train, Queries *queries) noexcept nogil:
-    """How far a score may lie above the distance that the refine would give.
+cdef void measure_slack(const PackedRows *panels, Queries *queries) noexcept nogil:
+    """Set how far a score may lie above the distance that the refine would give.
 
     A sum of n non-negative terms, each rounded t times, is off by at most a factor
     1 + (n + t) u (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1; the
     1.001 covers the higher orders); a square that underflows is off by at most half the
     smallest subnormal. Scores of bytes are exact.
     """
-    cdef double width = train.given.width, terms = min(width, <double>DEPTH_LIMIT_FLOATS)
+    cdef double width = panels.given.width, terms = min(width, <double>DEPTH_LIMIT_FLOATS)
     cdef double u64 = 2.0**-53, tiny64 = 2.0**-1074
-    cdef double u = 2.0**-24 if train.given.element == F32 else u64
+    cdef double u = 2.0**-24 if panels.given.element == F32 else u64
     queries.screen_slack = queries.screen_tiny = 0
-    if train.center != NULL:
-        queries.screen_slack = expansion_slack(train)
+    if panels.center != NULL:
+        queries.screen_slack = expansion_slack(panels)
         queries.screen_tiny = (width + 4) * 2.0**-140
-    elif train.given.element != U8:
+    elif panels.given.element != U8:
         queries.screen_slack = 1.001 * ((terms + 3) * u + (width / terms + 3) * u64)
-        queries.screen_tiny = (width + 4) * (2.0**-149 if train.given.element == F32 else tiny64)
+        queries.screen_tiny = (width + 4) * (2.0**-149 if panels.given.element == F32 else tiny64)
     queries.refine_slack = queries.refine_tiny = 0
     if queries.angles:
         queries.refine_slack, queries.refine_tiny = 2.0**-46, 2.0**-112
@@ -52,8 +52,9 @@ cdef void measure_slack(const Rows *train, Queries *queries) noexcept nogil:
         queries.refine_tiny = (width + 4) * tiny64
 
 
-cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) noexcept nogil:
-    """The largest score that a row may have and still be one of the k best.
+cdef void set_threshold(const PackedRows *panels, Queries *queries,
+                        Py_ssize_t query) noexcept nogil:
+    """Set the largest score that a row may have and still be one of the k best.
 
     With tau the k-th best distance so far (squared under L2, and of directions for angles: see
     `squared_chord`), s a row's score, r its refined
@@ -63,42 +64,42 @@ cdef void set_threshold(const Rows *train, Queries *queries, Py_ssize_t query) n
     Exact integers need no slack, and rows come in the order of their index: a tie is too late.
     Each step is rounded up by at least as much as its own rounding (`up`).
     """
-    cdef double up = 1 + 2.0**-50, best = queries.best.keys[query * queries.k]
-    cdef double tau = min(best, queries.cap[query]), reach, limit
+    cdef double up = 1 + 2.0**-50, kth_key = threshold_key(&queries.keeper, query)
+    cdef double tau = min(kth_key, queries.max_key[query]), reach, limit
     cdef double error = 0 if queries.errors == NULL else queries.errors[query]
-    cdef bint squared = train.given.metric == L2
+    cdef bint squared = panels.given.metric == L2
     if queries.angles:
         tau = squared_chord(queries, query, tau)
     if not is_refined(queries):
-        limit = min(best - 1, queries.cap[query])
+        limit = min(kth_key - 1, queries.max_key[query])
     else:
         reach = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
         if squared:
             reach = sqrt(reach) * up
         queries.reach[query] = reach
         reach = (reach + error) * up
-        if train.scale != NULL:
-            set_code_threshold(train, queries, query, reach)
+        if panels.scale != NULL:
+            set_code_threshold(panels, queries, query, reach)
             return
         limit = reach * reach if squared else reach
         limit = (limit * (1 + queries.screen_slack) + queries.screen_tiny) * up
     limit -= queries.constant[query]
     if limit != limit:
         limit = INFINITY  # of a query with NaN: nothing is ruled out, and nothing found
-    if train.scores == I32_SCORES:
+    if panels.scores == I32_SCORES:
         limit = min(max(floor(limit), <double>INT32_MIN), <double>INT32_MAX)
-    elif train.scores == F32_SCORES:
+    elif panels.scores == F32_SCORES:
         limit = float_above(limit) if limit < FLT_MAX / 2 else INFINITY
-    set_score(queries.threshold, train.scores, query, limit)
+    set_score(queries.threshold, panels.scores, query, limit)
 
 
-cdef void set_code_threshold(const Rows *train, Queries *queries, Py_ssize_t query,
+cdef void set_code_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                              double reach) noexcept nogil:
-    """The same for codes, whose bounds are derived in screens.py."""
+    """Set the same for codes, whose bounds are derived in screens/cascade.py."""
     cdef double limit
-    if train.given.metric == L1:
+    if panels.given.metric == L1:
         limit = min(floor(reach / queries.scale[query] * (1 + 2.0**-50)), <double>INT32_MAX)
-        set_score(queries.threshold, train.scores, query, limit)
+        set_score(queries.threshold, panels.scores, query, limit)
         return
     reach = float_above(min(reach, FAR_AWAY))
     queries.code_reach[query] = <float>(2 * reach)
@@ -107,18 +108,21 @@ cdef void set_code_threshold(const Rows *train, Queries *queries, Py_ssize_t que
     queries.code_limit[query] = float_above(limit)
 
 
-cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row, double reach) noexcept nogil:
-    """Whether a later stage's bound puts a row beyond the query's reach."""
+cdef bint ruled_out(const Stage *stage, Py_ssize_t query, Py_ssize_t row,
+                    double reach) noexcept nogil:
+    """Say whether the lower bound of a later stage puts a row beyond the reach of a query."""
     cdef Py_ssize_t width = stage.rows.width
-    cdef double distance = <double>kernels.bytes[False][stage.rows.metric](
+    cdef double distance = <double>kernels.byte_distance[False][stage.rows.metric](
         width, stage.query_codes + query * width, stage.rows.data + row * stage.rows.stride)
-    cdef double ours, theirs, scale = stage.scale[row], query_scale = stage.query_scale[query]
+    cdef double scale = stage.scale[row], query_scale = stage.query_scale[query]
+    cdef double query_energy, row_energy
     reach = (reach + stage.query_error[query] + stage.error[row]) * (1 + 2.0**-50)
     if stage.rows.metric == L1:
         return distance * scale > reach * (1 + 2.0**-50)
     # 2 <q, x> = |q|**2 + |x|**2 - |q - x|**2 in integers; then the law of cosines at two scales.
-    ours, theirs = stage.query_norm[query], stage.norm[row]
-    distance = query_scale * scale * (ours + theirs - distance)
-    ours *= query_scale * query_scale
-    theirs *= scale * scale
-    return ours + theirs - distance > reach * reach + 2.0**-48 * (ours + theirs + reach * reach)
+    query_energy, row_energy = stage.query_norm[query], stage.norm[row]
+    distance = query_scale * scale * (query_energy + row_energy - distance)
+    query_energy *= query_scale * query_scale
+    row_energy *= scale * scale
+    return (query_energy + row_energy - distance
+            > reach * reach + 2.0**-48 * (query_energy + row_energy + reach * reach))

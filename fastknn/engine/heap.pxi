@@ -1,9 +1,9 @@
-# The k best rows: a binary heap on (key, row), worst at the root. It lives in the rows of the
-# result, and starts full of (infinity, INT64_MAX), which every real row beats. Where float64 does
-# not hold a key (angles.h), `low` has the rest of it.
+# The k best rows in a binary heap on (key, row), with the worst at the root. Its memory is that of
+# the result, and it starts full of (infinity, INT64_MAX), which every real row comes before. Where
+# float64 does not hold a whole key (angles.h), `low` has the rest of it.
 
 cdef inline Best best_of(const Best *every, Py_ssize_t k, Py_ssize_t query) noexcept nogil:
-    """The best k of one query."""
+    """Return the k best of one query."""
     cdef Best best
     cdef Py_ssize_t first = query * k
     best.keys = every.keys + first
@@ -14,7 +14,7 @@ cdef inline Best best_of(const Best *every, Py_ssize_t k, Py_ssize_t query) noex
 
 cdef inline bint comes_before(double key, uint64_t low, int64_t row, const Best *best,
                               Py_ssize_t place) noexcept nogil:
-    """Whether a row is nearer than the one at some place of a heap. No NaN is."""
+    """Say whether a row is nearer than the one at some place of a heap; a NaN never is."""
     if key != best.keys[place]:
         return key < best.keys[place]
     if best.low != NULL and low != best.low[place]:
@@ -29,6 +29,13 @@ cdef inline void put(Best *best, Py_ssize_t place, double key, uint64_t low, int
         best.low[place] = low
 
 
+cdef inline void fill_absent(Best *best, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Put rows that are not there into the places first..last-1."""
+    cdef Py_ssize_t place
+    for place in range(first, last):
+        put(best, place, INFINITY, 0, INT64_MAX)
+
+
 cdef inline uint64_t low_at(const Best *best, Py_ssize_t place) noexcept nogil:
     return 0 if best.low == NULL else best.low[place]
 
@@ -39,7 +46,7 @@ cdef inline bint in_order_at(const Best *best, Py_ssize_t place, Py_ssize_t othe
 
 cdef void sift_down(Best *best, Py_ssize_t size, double key, uint64_t low,
                     int64_t row) noexcept nogil:
-    """Put a row in place of the root."""
+    """Put a row in place of the root of a heap of `size` rows."""
     cdef Py_ssize_t hole = 0, child
     while True:
         child = 2 * hole + 1
@@ -54,8 +61,20 @@ cdef void sift_down(Best *best, Py_ssize_t size, double key, uint64_t low,
     put(best, hole, key, low, row)
 
 
+cdef inline bint keep_in_heap(Best *best, Py_ssize_t k, int n, const double *keys,
+                              const uint64_t *low, const int64_t *rows) noexcept nogil:
+    """Put those of n rows that come before the worst into a heap; say whether there were any."""
+    cdef bint any = False
+    cdef int i
+    for i in range(n):
+        if comes_before(keys[i], low[i], rows[i], best, 0):
+            sift_down(best, k, keys[i], low[i], rows[i])
+            any = True
+    return any
+
+
 cdef void sort_heap(Best *best, Py_ssize_t size) noexcept nogil:
-    """Nearest first."""
+    """Sort a heap: nearest first."""
     cdef double key
     cdef uint64_t low
     cdef int64_t row
@@ -68,7 +87,7 @@ cdef void sort_heap(Best *best, Py_ssize_t size) noexcept nogil:
 
 cdef void merge_sorted(Best *into, Py_ssize_t k, const Best *other, Py_ssize_t n_other,
                        Best *scratch) noexcept nogil:
-    """The k best of two sorted lists, in place of the first, which has k."""
+    """Merge two sorted lists into the first, which has k entries and keeps the k best."""
     cdef Py_ssize_t place, mine = 0, theirs = 0
     if n_other == 0 or not comes_before(
             other.keys[0], low_at(other, 0), other.rows[0], into, k - 1):

@@ -1,12 +1,22 @@
 # The kernels' table as Cython sees it (kernels/kernels.h), and the level in use.
 
 cdef extern from "kernels/kernels.h" nogil:
-    enum:
+    # What proofs in Python rest on, too: `_core` has these under the same names.
+    cpdef enum:
+        VECTOR_BYTES
+        MAX_PANEL_ROWS
+        HADAMARD_MIN
         DEPTH_LIMIT_BYTES
         DEPTH_LIMIT_FLOATS
+        CODE_ZERO
+        MAX_CODE
+        BYTE_SIGN
+        WHOLE_BITS
+        WHOLE_SUM_BITS
+
+    enum:
         MAX_TILE_QUERIES
         REFINED_TOGETHER
-        MAX_PANEL_ROWS
         QUERY_ZERO
         HALF_BITS
         ALL_ZERO
@@ -66,7 +76,7 @@ cdef extern from "kernels/kernels.h" nogil:
         Nearest nearest
         Center center[3]
         CodeTile code_tile
-        ByteDistance bytes[2][2]
+        ByteDistance byte_distance[2][2]
         Accumulate accumulate[3]
         Hadamard hadamard
         Exponent exponent[4]
@@ -83,14 +93,14 @@ cdef const Kernels *kernels = NULL
 
 
 def cpu_levels():
-    """Names of the levels that were built and that this processor runs, slowest first."""
+    """Return the names of the levels that this build and processor run, slowest first."""
     return [
         fastknn_level_name(level).decode() for level in range(LEVELS) if fastknn_kernels(level)
     ]
 
 
 def cpu_level():
-    """Name of the kernels in use: ``"portable"``, ``"avx2"`` or ``"avx512"``.
+    """Return the name of the kernels in use: ``"portable"``, ``"avx2"`` or ``"avx512"``.
 
     The best level that was built and that this processor runs, or the one that the environment
     variable ``FASTKNN_CPU`` named when fastknn was imported.

@@ -2,7 +2,7 @@
 # Python objects own (Panels, CodeRows, QueryBlock).
 
 cdef inline char *address(object array) except? NULL:
-    """First byte of a NumPy array, read-only ones included; who calls keeps the array alive."""
+    """Return the address of an array, which may be read-only and which the caller keeps alive."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
     cdef char *first = <char *>view.buf
@@ -11,30 +11,28 @@ cdef inline char *address(object array) except? NULL:
 
 
 def aligned(count, dtype):
-    """An uninitialised array that starts on a 64-byte boundary, for vector loads."""
+    """Make an uninitialised array that starts on a multiple of VECTOR_BYTES, for vector loads."""
     dtype = np.dtype(dtype)
-    memory = np.empty(count * dtype.itemsize + 64, np.uint8)
-    cdef Py_ssize_t start = <Py_ssize_t>(-<size_t>address(memory) % 64)
+    memory = np.empty(count * dtype.itemsize + VECTOR_BYTES, np.uint8)
+    cdef Py_ssize_t start = <Py_ssize_t>(-<size_t>address(memory) % VECTOR_BYTES)
     return memory[start:start + count * dtype.itemsize].view(dtype)
 
 
 cdef enum:
     MAX_STAGES = 4  # of a cascade, the packed one included
-    WINDOW_ROWS = 256  # after which it is asked whether a cascade pays
-    EARLY_ROWS = 16  # for each neighbor wanted: before that, most rows survive any screen
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
-    CENTERD_AT_ONCE = 32  # elements of a row that are centered before the next row's are
-    ROW_BY_ROW = 4  # bytes in a direct tile take as long as one that is read row by row
-    CODE_ZERO = 128  # the byte that stands for zero in an L2 code
+    CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
+    CACHE_LINE_BYTES = 64
 
-# Slack for float32 in the bound of an L2 screen, relative to the magnitudes that it adds.
+# Room for float32 in the bound of an L2 screen, of the magnitudes that it adds
+# (screens/cascade.py).
 cdef double CODE_SLACK = 2.0**-19
-# No reach is longer; its square is a float32. Encoded data stay well below (screens.py).
+# No reach is longer; its square is a float32. Encoded data stay well below (screens/cascade.py).
 cdef double FAR_AWAY = 1e18
 
 
 ctypedef struct Matrix:
-    # Rows of an array that is not packed.
+    # Rows as they lie in somebody's array.
     const char *data
     Py_ssize_t stride, width, item
     int element, metric
@@ -44,18 +42,18 @@ cdef inline bint of_bytes(int element) noexcept nogil:
     return element == U8 or element == S8
 
 
-ctypedef struct Rows:
-    # Rows (the training rows, or their codes) packed for one kind of tile.
+ctypedef struct PackedRows:
+    # The training rows, or their codes, packed into panels for one kind of tile.
     const Tile *tile
     int scores
     Py_ssize_t n_rows, item_bytes
     Py_ssize_t groups, chunk_groups, panel_bytes
     Matrix given
-    char *panels
+    char *data
     char *bias
     # For the expanded screen (else NULL): what is subtracted from every row and query.
     const double *center
-    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO) after map.
+    # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO), as mapped.
     const float *scale
     const float *error
     float *energy
@@ -89,17 +87,27 @@ ctypedef struct Reservoirs:
     uint64_t *words
 
 
+ctypedef struct Keeper:
+    # What is kept of the candidates (keep.pxi): the k best rows of each query, in heaps or, where
+    # reservoirs have a capacity, in those. The first place of `best` has the worst of the k best so
+    # far; with reservoirs the others have nothing until the end.
+    Py_ssize_t k
+    Best best
+    Reservoirs reservoirs
+
+
 ctypedef struct Numbers:
-    # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not bytes.
+    # Rows as whole numbers (angles.pxi): MEASURES of each row; halves of queries that are not
+    # bytes.
     const int64_t *measures
     Py_ssize_t n_measures
-    const int32_t *high
-    const int32_t *low
+    const int32_t *high_halves
+    const int32_t *low_halves
 
 
 ctypedef struct Queries:
-    # Some packed queries, and the best rows found so far for each.
-    Py_ssize_t n, k, n_stages
+    # Some packed queries, and what was found so far for each.
+    Py_ssize_t n, n_stages
     int64_t candidates[MAX_STAGES]
     int64_t refined
     # Rows seen, what later stages and refines read of them, and both when last looked at.
@@ -125,31 +133,28 @@ ctypedef struct Queries:
     # The refine: float64 queries, or bytes like those of the rows, or, for angles, whole numbers;
     # all NULL where scores are the distances.
     const double *exact
-    const uint8_t *bytes
+    const uint8_t *exact_bytes
     bint angles
     Numbers numbers, train_numbers
-    # The k best rows of each query: a heap (heap.pxi). With reservoirs the first place has what a
-    # heap has there, the worst of the k best so far, and the others nothing until the end.
-    Best best
-    Reservoirs reservoirs
+    Keeper keeper
     Matrix train
     Py_ssize_t train_bytes
-    double *cap
+    double *max_key
     double screen_slack, screen_tiny, refine_slack, refine_tiny
 
 
 cdef inline float float_above(double x) noexcept nogil:
-    """A float32 that is no smaller: the step is twice what the conversion may lose."""
+    """Return a float32 that is no smaller; the step is twice what the conversion may lose."""
     return <float>(x + fabs(x) * 2.0**-23 + 1e-38)
 
 
 cdef inline double score_below(int kind, double x) noexcept nogil:
-    """A score of this type that is no larger."""
+    """Return a score of this type that is no larger."""
     return x if kind == F64_SCORES else -<double>float_above(-x)
 
 
-cdef inline double expansion_slack(const Rows *train) noexcept nogil:
-    """Slack for float32 in the expanded screen.
+cdef inline double expansion_slack(const PackedRows *panels) noexcept nogil:
+    """Return the relative slack that float32 needs in the expanded screen.
 
     Let x, q be a row and a query minus the center, x', q' what they are rounded to, u = 2**-24,
     and the screen's float32 sum be |x'|**2 (1 - s) - 2 <q', x'> up to
@@ -160,11 +165,11 @@ cdef inline double expansion_slack(const Rows *train) noexcept nogil:
     So a row beyond R**2 (1 + s) - |q'|**2 (1 - s) + tiny has |q - x| > R where s is at least
     (min(width, 256) + 9) u; the rest is for the roundings of float64 and of higher order.
     """
-    return 1.001 * (min(train.given.width, <Py_ssize_t>DEPTH_LIMIT_FLOATS) + 12) * 2.0**-24
+    return 1.001 * (min(panels.given.width, <Py_ssize_t>DEPTH_LIMIT_FLOATS) + 12) * 2.0**-24
 
 
-cdef inline int score_bytes(const Rows *train) noexcept nogil:
-    return 8 if train.scores == F64_SCORES else 4
+cdef inline int score_bytes(const PackedRows *panels) noexcept nogil:
+    return 8 if panels.scores == F64_SCORES else 4
 
 
 cdef void set_score(char *scores, int kind, Py_ssize_t i, double value) noexcept nogil:

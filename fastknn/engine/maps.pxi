@@ -1,7 +1,7 @@
-# Parts of the non-expansive maps (screens/maps.py) that are too slow in NumPy.
+# What the non-expansive maps of screens (screens/maps.py) need and NumPy does too slowly.
 
 def group_sums(rows, order, ends, signs, out):
-    """Signed sums over groups of columns (screens.py): out[i, g] = sum of signs * rows[i, order].
+    """Compute signed sums over groups of columns: out[i, g] = sum of signs * rows[i, order].
 
     rows : ndarray (n, width) of float32; order, signs : (width,) of int64 and float32;
     ends : (groups,) of int64; out : (n, groups) of float64; all C-contiguous.
@@ -26,8 +26,8 @@ def group_sums(rows, order, ends, signs, out):
             sums += groups
 
 
-def mix(rows, order, signs, Py_ssize_t block, out):
-    """Rounds of: permute, change signs, and take the Hadamard transform of every block.
+def hadamard_rounds(rows, order, signs, Py_ssize_t block, out):
+    """Do some rounds of: permute, change signs, take the Hadamard transform of every block.
 
     rows : ndarray (n, width) of float32; order, signs : (rounds, padded) of int64 and float32,
     with padded >= width a multiple of block, a power of two; out : (n, padded) of float64; all

@@ -3,13 +3,17 @@
 
 cdef extern from *:
     """
-    #if defined(__GNUC__)
     #define prefetch(address) __builtin_prefetch(address, 0, 2)
-    #else
-    #define prefetch(address) ((void)(address))
-    #endif
     """
     void prefetch(const void *) noexcept nogil
+
+
+cdef inline void prefetch_bytes(const char *first, Py_ssize_t n_bytes) noexcept nogil:
+    """Ask for some bytes, a cache line at a time."""
+    cdef const char *byte = first
+    while byte < first + n_bytes:
+        prefetch(byte)
+        byte += CACHE_LINE_BYTES
 
 
 ctypedef fused unit:
@@ -49,7 +53,7 @@ cdef Py_ssize_t byte_sum(const uint8_t *values, Py_ssize_t width) noexcept nogil
 
 
 cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
-    """Sum of squares of codes about their zero."""
+    """Return the sum of squares of codes about their zero."""
     cdef int64_t total = 0
     cdef Py_ssize_t i
     for i in range(width):
@@ -57,41 +61,42 @@ cdef int64_t code_norm(const uint8_t *codes, Py_ssize_t width) noexcept nogil:
     return total
 
 
-cdef double row_bias(const Rows *train, Py_ssize_t row, const uint8_t *values) noexcept nogil:
-    """What a row adds to its scores: an exact integer, or nothing (kernels.h, screens.py)."""
-    cdef Py_ssize_t width = train.given.width, i
+cdef double row_bias(const PackedRows *panels, Py_ssize_t row,
+                     const uint8_t *values) noexcept nogil:
+    """Return what a row adds to its scores: an exact integer, or zero (kernels.h)."""
+    cdef Py_ssize_t width = panels.given.width, i
     cdef int64_t total = 0
-    if train.given.element != U8:
+    if panels.given.element != U8:
         return 0
-    if train.given.metric == L1:
-        if train.scale == NULL:
+    if panels.given.metric == L1:
+        if panels.scale == NULL:
             return 0
-        # A billion is as good as infinity: no sum of differences comes near it.
-        return -min(ceil(<double>train.error[row] / train.scale[row] * (1 + 2.0**-50)), 1e9)
-    if train.scale != NULL:
+        # No sum of differences comes near a billion: it stands for infinity.
+        return -min(ceil(<double>panels.error[row] / panels.scale[row] * (1 + 2.0**-50)), 1e9)
+    if panels.scale != NULL:
         return 0  # it is in set_terms
     for i in range(width):
         total += <int32_t>values[i] * (<int32_t>values[i] - 2 * QUERY_ZERO)
     return <double>total
 
 
-cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
-    """The terms of an L2 bound that belong to a panel's rows (kernels.h, RowTerms; screens.py)."""
-    cdef Py_ssize_t first = panel * train.tile.rows, row
-    cdef Py_ssize_t last = min(first + train.tile.rows, train.n_rows)
+cdef void set_terms(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
+    """Set the terms of an L2 bound that belong to the rows of a panel (kernels.h, RowTerms)."""
+    cdef Py_ssize_t first = panel * panels.tile.rows, row
+    cdef Py_ssize_t last = min(first + panels.tile.rows, panels.n_rows)
     cdef double ratio = 0, energy, error
     for row in range(first, last):
-        if train.error[row] < INFINITY:
-            ratio = max(ratio, train.error[row] / train.scale[row])
-    train.ratio[panel] = float_above(ratio)
+        if panels.error[row] < INFINITY:
+            ratio = max(ratio, panels.error[row] / panels.scale[row])
+    panels.ratio[panel] = float_above(ratio)
     for row in range(first, last):
-        if train.error[row] == INFINITY:
-            train.energy[row] = -INFINITY  # always survives
+        if panels.error[row] == INFINITY:
+            panels.energy[row] = -INFINITY  # always a candidate
             continue
-        error = <double>train.ratio[panel] * train.scale[row]
-        energy = <double>train.scale[row] * train.scale[row] * code_norm(
-            <const uint8_t *>train.given.data + row * train.given.stride, train.given.width)
-        train.energy[row] = -float_above(
+        error = <double>panels.ratio[panel] * panels.scale[row]
+        energy = <double>panels.scale[row] * panels.scale[row] * code_norm(
+            <const uint8_t *>panels.given.data + row * panels.given.stride, panels.given.width)
+        panels.energy[row] = -float_above(
             error * error - energy + CODE_SLACK * (energy + error * error)
         )
 
@@ -99,130 +104,134 @@ cdef void set_terms(const Rows *train, Py_ssize_t panel) noexcept nogil:
 # The expanded screen: rows and queries minus a center, rounded to float32 (the proof of its
 # bound: `expansion_slack` in layout.pxi).
 
-cdef void pack_centerd(const Rows *train, Py_ssize_t panel) noexcept nogil:
-    """A panel of centered rows, and their squared lengths as biases.
+cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
+    """Pack a panel of centered rows, and their squared norms as biases.
 
     Some columns of all rows at a time: what they spread to then stays in the L1 cache.
     """
-    cdef Py_ssize_t lanes = train.tile.rows, width = train.given.width, lane, i = 0, count
-    cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, train.n_rows - first_row)
-    cdef Py_ssize_t given_bytes = 4 if train.given.element == F32 else 8, ahead
-    cdef float *packed = <float *>(train.panels + panel * train.panel_bytes)
-    cdef float some[CENTERD_AT_ONCE]
+    cdef Py_ssize_t lanes = panels.tile.rows, width = panels.given.width, lane, i = 0, count
+    cdef Py_ssize_t first_row = panel * lanes, real_lanes = min(lanes, panels.n_rows - first_row)
+    cdef Py_ssize_t given_bytes = 4 if panels.given.element == F32 else 8
+    cdef Py_ssize_t ahead = CENTERED_AT_ONCE * given_bytes
+    cdef float *packed = <float *>(panels.data + panel * panels.panel_bytes)
+    cdef float some[CENTERED_AT_ONCE]
     cdef double squares[MAX_PANEL_ROWS]
     cdef const char *row
     memset(squares, 0, sizeof(squares))
-    memset(packed, 0, train.panel_bytes if real_lanes < lanes else 0)
+    memset(packed, 0, panels.panel_bytes if real_lanes < lanes else 0)
     while i < width:
-        count = min(<Py_ssize_t>CENTERD_AT_ONCE, width - i)
+        count = min(<Py_ssize_t>CENTERED_AT_ONCE, width - i)
         for lane in range(real_lanes):
-            row = train.given.data + (first_row + lane) * train.given.stride + i * given_bytes
-            for ahead in range(CENTERD_AT_ONCE * given_bytes, 2 * CENTERD_AT_ONCE * given_bytes, 64):
-                prefetch(row + ahead)  # the next columns: no processor foresees so many streams
-            squares[lane] += kernels.center[train.given.element](
-                count, row, train.center + i, 1, some)
+            row = panels.given.data + (first_row + lane) * panels.given.stride + i * given_bytes
+            # The next columns: no processor foresees so many streams.
+            prefetch_bytes(row + ahead, ahead)
+            squares[lane] += kernels.center[panels.given.element](
+                count, row, panels.center + i, 1, some)
             spread(<uint32_t *>packed + i * lanes + lane, <const char *>some, 4 * count, lanes)
         i += count
     for lane in range(lanes):
         if squares[lane] <= FAR_AWAY * FAR_AWAY:
-            set_score(train.bias, train.scores, first_row + lane,
-                      score_below(train.scores, squares[lane] * (1 - expansion_slack(train))))
+            set_score(panels.bias, panels.scores, first_row + lane,
+                      score_below(panels.scores, squares[lane] * (1 - expansion_slack(panels))))
             continue
-        for i in range(width):  # too far for float32, or not a number: it always survives
+        for i in range(width):  # too far for float32, or not a number: it always a candidate
             packed[i * lanes + lane] = 0
-        set_score(train.bias, train.scores, first_row + lane, -INFINITY)
+        set_score(panels.bias, panels.scores, first_row + lane, -INFINITY)
 
 
-cdef double center_query(const Rows *train, const double *query, float *rounded) noexcept nogil:
+cdef double center_query(const PackedRows *panels, const double *query,
+                         float *rounded) noexcept nogil:
     """Write -2 times a centered query; return the constant of its scores."""
     cdef double squares = kernels.center[F64](
-        train.given.width, query, train.center, -2, rounded)
+        panels.given.width, query, panels.center, -2, rounded)
     if squares <= FAR_AWAY * FAR_AWAY:
-        return squares * (1 - expansion_slack(train))
-    memset(rounded, 0, 4 * train.given.width)
+        return squares * (1 - expansion_slack(panels))
+    memset(rounded, 0, 4 * panels.given.width)
     return -INFINITY  # no row is ruled out
 
 
-cdef void pack_panel(const Rows *train, Py_ssize_t panel) noexcept nogil:
-    cdef char *packed = train.panels + panel * train.panel_bytes
+cdef void pack_panel(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
+    cdef char *packed = panels.data + panel * panels.panel_bytes
     cdef const char *given
     cdef Py_ssize_t lane, row
     cdef double bias
-    if train.center != NULL:
-        pack_centerd(train, panel)
+    if panels.center != NULL:
+        pack_centered(panels, panel)
         return
-    memset(packed, 0, train.panel_bytes)
-    for lane in range(train.tile.rows):
-        row = panel * train.tile.rows + lane
+    memset(packed, 0, panels.panel_bytes)
+    for lane in range(panels.tile.rows):
+        row = panel * panels.tile.rows + lane
         bias = 0
-        if row < train.n_rows:
-            given = train.given.data + row * train.given.stride
-            pack_row(packed, given, train.given.width * train.item_bytes, train.tile.rows, lane,
-                     train.tile.group * <int>train.item_bytes)
-            bias = row_bias(train, row, <const uint8_t *>given)
-        set_score(train.bias, train.scores, row, bias)
-    if train.energy != NULL:
-        set_terms(train, panel)
+        if row < panels.n_rows:
+            given = panels.given.data + row * panels.given.stride
+            pack_row(packed, given, panels.given.width * panels.item_bytes, panels.tile.rows, lane,
+                     panels.tile.group * <int>panels.item_bytes)
+            bias = row_bias(panels, row, <const uint8_t *>given)
+        set_score(panels.bias, panels.scores, row, bias)
+    if panels.energy != NULL:
+        set_terms(panels, panel)
 
 
-cdef char *packed_tile(const Rows *train, const Queries *queries, Py_ssize_t first,
+cdef char *packed_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
                        Py_ssize_t group) noexcept nogil:
-    """A tile's queries, from a group on; `first` is the tile's first query."""
-    cdef Py_ssize_t lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
+    """Return the packed queries of a tile from a group on; `first` is its first query."""
+    cdef Py_ssize_t lanes = min(<Py_ssize_t>panels.tile.queries, queries.n - first)
     return queries.packed + (
-        (first * train.groups + lanes * group) * train.tile.group * train.tile.query_bytes
+        (first * panels.groups + lanes * group) * panels.tile.group * panels.tile.query_bytes
     )
 
 
-cdef double flip(const Rows *train, const uint8_t *query, int zero, char *flipped) noexcept nogil:
+cdef double flip(const PackedRows *panels, const uint8_t *query, int zero,
+                 char *flipped) noexcept nogil:
     """Write zero - query as the dot reads it; return the sum of squares."""
     cdef int64_t squares = 0
     cdef Py_ssize_t i
-    for i in range(train.given.width):
+    for i in range(panels.given.width):
         squares += <int32_t>query[i] * query[i]
-        if train.tile.query_bytes == 1:
+        if panels.tile.query_bytes == 1:
             (<int8_t *>flipped)[i] = <int8_t>(zero - <int32_t>query[i])
         else:
             (<int16_t *>flipped)[i] = <int16_t>(zero - <int32_t>query[i])
     return <double>squares
 
 
-cdef void set_query_terms(const Rows *train, Queries *queries, Py_ssize_t query,
+cdef void set_query_terms(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                           const uint8_t *code) noexcept nogil:
-    """What a encoded query adds to scores, and the square of its length (screens.py)."""
-    cdef Py_ssize_t width = train.given.width
+    """Set what an encoded query adds to scores, and the square of its norm."""
+    cdef Py_ssize_t width = panels.given.width
     cdef double scale = queries.scale[query]
     queries.start[query] = <int32_t>(CODE_ZERO * (byte_sum(code, width) - CODE_ZERO * width))
     queries.code_scale[query] = 2 * queries.scale[query]
     queries.constant[query] = scale * scale * code_norm(code, width)
 
 
-cdef void pack_queries(const Rows *train, Queries *queries, const char *codes,
+cdef void pack_queries(const PackedRows *panels, Queries *queries, const char *codes,
                        char *flipped) noexcept nogil:
     """Pack tile by tile; the last tile may be short. `flipped` is scratch for one query.
 
     Codes are of the rows' own type; the expanded screen takes float64.
     """
-    cdef Py_ssize_t query, first, lanes, code_bytes = train.given.width * train.tile.query_bytes
-    cdef Py_ssize_t given_bytes = train.given.width * (8 if train.center != NULL else train.item_bytes)
+    cdef Py_ssize_t query, first, lanes, code_bytes = panels.given.width * panels.tile.query_bytes
+    cdef Py_ssize_t given_bytes = panels.given.width * (
+        8 if panels.center != NULL else panels.item_bytes)
     cdef const char *code
     memset(queries.packed, 0,
-           queries.n * train.groups * train.tile.group * train.tile.query_bytes)
+           queries.n * panels.groups * panels.tile.group * panels.tile.query_bytes)
     for query in range(queries.n):
-        first = query - query % train.tile.queries
-        lanes = min(<Py_ssize_t>train.tile.queries, queries.n - first)
+        first = query - query % panels.tile.queries
+        lanes = min(<Py_ssize_t>panels.tile.queries, queries.n - first)
         code = codes + query * given_bytes
         queries.constant[query] = 0
-        if train.center != NULL:
+        if panels.center != NULL:
             queries.constant[query] = center_query(
-                train, <const double *>code, <float *>flipped)
+                panels, <const double *>code, <float *>flipped)
             code = flipped
-        elif train.given.element == U8 and train.given.metric == L2:
+        elif panels.given.element == U8 and panels.given.metric == L2:
             queries.constant[query] = flip(
-                train, <const uint8_t *>code, QUERY_ZERO if queries.scale == NULL else CODE_ZERO,
+                panels, <const uint8_t *>code, QUERY_ZERO if queries.scale == NULL else CODE_ZERO,
                 flipped)
             if queries.scale != NULL:
-                set_query_terms(train, queries, query, <const uint8_t *>code)
+                set_query_terms(panels, queries, query, <const uint8_t *>code)
             code = flipped
-        pack_row(packed_tile(train, queries, first, 0), code, code_bytes, lanes, query - first,
-                 train.tile.group * train.tile.query_bytes)
+        pack_row(packed_tile(panels, queries, first, 0), code, code_bytes, lanes, query - first,
+                 panels.tile.group * panels.tile.query_bytes)

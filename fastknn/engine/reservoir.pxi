@@ -1,19 +1,21 @@
-# Many neighbors: a reservoir per query in place of a heap. Rows are appended until it is full, then
-# all but the k nearest are dropped, and the k-th of them is what later rows have to beat. It is also
-# what screens compare with: never below the k-th key so far, hence a valid bound, if a looser one.
+# The k best rows for large k: a reservoir per query in place of a heap. Rows are appended until it
+# is full, then all but the k nearest are dropped, and the k-th of them is what later rows have to
+# beat. It is also what screens compare with: never below the k-th key so far, hence a valid bound,
+# if a looser one.
 #
-# Rows arrive in ascending order (`search`; `in_order` swaps rows for k below MAX_PANEL_ROWS only),
-# and both dropping and sorting are stable. So entries of one key stay in the order of their rows, and
-# neither has to look at rows.
+# Rows arrive in ascending order (search.pxi; `in_order` swaps rows for k below MAX_PANEL_ROWS
+# only), and both dropping and sorting are stable. So entries of one key stay in the order of their
+# rows, and neither has to look at rows.
 #
 # Limit: O(1) per row that is kept and no worse for any order of the rows: selection and sorting go
-# by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for angles).
+# by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for
+# angles).
 
 cdef enum:
-    # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on AVX2
-    # (benchmarks/test_many_neighbors.py), in processor time: it costs as much as a heap for k of
-    # about 100 for bytes, which are not refined, and for k of 250 to 400 for float32, of which its
-    # looser bound refines a seventh more; at 10,000 a quarter (bytes) to a half (128 float32).
+    # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on
+    # AVX2 (benchmarks/test_many_neighbors.py), in processor time: it costs as much as a heap for k
+    # of about 100 for bytes, which are not refined, and for k of 250 to 400 for float32, of which
+    # its looser bound refines a seventh more; at 10,000 a quarter (bytes) to a half (128 float32).
     RESERVOIR_K = 256
     RADIX = 256
 
@@ -37,17 +39,7 @@ cdef extern from *:
         return key;
     }
 
-    static inline int highest_bit(uint64_t bits)
-    {
-    #if defined(__GNUC__)
-        return 63 - __builtin_clzll(bits);
-    #else
-        int place = 63;
-        while (!(bits >> place & 1))
-            place--;
-        return place;
-    #endif
-    }
+    #define highest_bit(bits) (63 - __builtin_clzll(bits))
     """
     uint64_t word_of(double) noexcept nogil
     double key_of(uint64_t) noexcept nogil
@@ -55,7 +47,7 @@ cdef extern from *:
 
 
 cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nogil:
-    """Entries per query: half of k more than k, for fewer drops; one more than all rows at most.
+    """Return the entries per query: half of k more than k, and at most one more than all rows.
 
     From n rows in random order, c k entries keep k (c + (c - 1) log(n / (c k)) / log(c)) rows: with
     c = 2 a tenth more than with 1.5. Dropping passes about c / (c - 1) entries for each row kept.
@@ -64,7 +56,7 @@ cdef Py_ssize_t reservoir_capacity(Py_ssize_t k, Py_ssize_t n_rows) noexcept nog
 
 
 cdef uint64_t kth_word(uint64_t *words, Py_ssize_t n, Py_ssize_t *rank) noexcept nogil:
-    """The word of a rank (from 1), which becomes its rank among those equal to it; O(n).
+    """Return the word of a rank (from 1), which becomes the rank among words equal to it; O(n).
 
     The words are overwritten.
     """
@@ -130,22 +122,22 @@ cdef void drop_all_but(Py_ssize_t k, Best *entries, Py_ssize_t n, uint64_t *word
     put(worst, 0, key, low, row)
 
 
-cdef inline bint keep_in_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query, int n,
+cdef inline bint keep_in_reservoir(Reservoirs *reservoirs, Py_ssize_t k, Py_ssize_t query, int n,
                                    const double *keys, const uint64_t *low, const int64_t *rows,
                                    Best *worst) noexcept nogil:
-    """Append those of n rows that come before the worst; whether there is a new worst."""
-    cdef Best entries = best_of(&all.entries, all.capacity, query)
-    cdef Py_ssize_t count = all.counts[query]
+    """Append those of n rows that come before the worst; say whether there is a new worst."""
+    cdef Best entries = best_of(&reservoirs.entries, reservoirs.capacity, query)
+    cdef Py_ssize_t count = reservoirs.counts[query]
     cdef bint dropped = False
     cdef int i
     for i in range(n):
         put(&entries, count, keys[i], low[i], rows[i])
         count += comes_before(keys[i], low[i], rows[i], worst, 0)
-        if count == all.capacity:
-            drop_all_but(k, &entries, count, all.words, worst)
+        if count == reservoirs.capacity:
+            drop_all_but(k, &entries, count, reservoirs.words, worst)
             count = k
             dropped = True
-    all.counts[query] = count
+    reservoirs.counts[query] = count
     return dropped
 
 
@@ -154,7 +146,7 @@ cdef inline uint64_t word_at(const Best *entries, Py_ssize_t place, bint by_low)
 
 
 cdef bint sort_by_words(Best *entries, Best *spare, Py_ssize_t n, bint by_low) noexcept nogil:
-    """Sort entries, stably, by keys or by the rest of keys; whether they end in `spare`.
+    """Sort entries, stably, by keys or the rest of keys; say whether they end in `spare`.
 
     A radix sort from the lowest digit, without the digits that all have in common.
     """
@@ -194,18 +186,17 @@ cdef void copy_entries(Best *into, const Best *entries, Py_ssize_t n) noexcept n
         memcpy(into.low, entries.low, n * sizeof(uint64_t))
 
 
-cdef void empty_reservoir(Reservoirs *all, Py_ssize_t k, Py_ssize_t query,
+cdef void empty_reservoir(Reservoirs *reservoirs, Py_ssize_t k, Py_ssize_t query,
                           Best *best) noexcept nogil:
     """Turn what a reservoir has into a list: nearest first, and rows that are not there last."""
-    cdef Best entries = best_of(&all.entries, all.capacity, query)
-    cdef Py_ssize_t n = all.counts[query], i
+    cdef Best entries = best_of(&reservoirs.entries, reservoirs.capacity, query)
+    cdef Py_ssize_t n = reservoirs.counts[query], i
     cdef bint ordered = True
-    all.counts[query] = 0
+    reservoirs.counts[query] = 0
     if n > k:
-        drop_all_but(k, &entries, n, all.words, best)
+        drop_all_but(k, &entries, n, reservoirs.words, best)
         n = k
-    for i in range(n, k):
-        put(best, i, INFINITY, 0, INT64_MAX)
+    fill_absent(best, n, k)
     if n == 0:
         return
     if not sort_by_words(&entries, best, n, False):

@@ -1,4 +1,4 @@
-# The k smallest entries of rows of a given matrix, by the heap and the reservoir of a search.
+# The k smallest entries of rows of a given matrix, by the keeper of a search.
 
 cdef enum:
     COMPARED_TOGETHER = 16
@@ -6,7 +6,7 @@ cdef enum:
 
 cdef inline Py_ssize_t next_to_keep(const number *row, Py_ssize_t column, Py_ssize_t n,
                                     double worst) noexcept nogil:
-    """The next column whose entry is below the worst kept, or NaN; n where there is none.
+    """Return the next column whose entry is NaN or below the worst kept; n where there is none.
 
     An entry that is equal loses: its column is higher.
     """
@@ -24,37 +24,31 @@ cdef inline Py_ssize_t next_to_keep(const number *row, Py_ssize_t column, Py_ssi
     return column
 
 
-cdef bint top_of_row(const number *row, Py_ssize_t n, Py_ssize_t k, Reservoirs *reservoirs,
-                     Best *best) noexcept nogil:
+cdef bint top_of_row(const number *row, Py_ssize_t n, Keeper *keeper) noexcept nogil:
     """Write the k smallest entries of a row, in ascending order; False where there is NaN."""
-    cdef Py_ssize_t column = 0, place
+    cdef Py_ssize_t column = 0
     cdef double key
     cdef uint64_t low = 0
     cdef int64_t entry
-    for place in range(1 if reservoirs.capacity else k):
-        put(best, place, INFINITY, 0, INT64_MAX)
+    # A copy, whose fields no store through a pointer can change: compilers keep them in registers.
+    cdef Keeper copy = keeper[0]
+    start_keeping(keeper, 0)
     while column < n:
-        if best.rows[0] != INT64_MAX:  # else even infinity is nearer than what is not there
-            column = next_to_keep(row, column, n, best.keys[0])
+        if has_threshold(&copy, 0):  # else even infinity is nearer than what is not there
+            column = next_to_keep(row, column, n, threshold_key(&copy, 0))
             if column == n:
                 break
         key, entry = row[column], column
         if key != key:
             return False
-        if reservoirs.capacity:
-            keep_in_reservoir(reservoirs, k, 0, 1, &key, &low, &entry, best)
-        else:
-            sift_down(best, k, key, 0, entry)
+        offer(&copy, 0, 1, &key, &low, &entry)
         column += 1
-    if reservoirs.capacity:
-        empty_reservoir(reservoirs, k, 0, best)
-    else:
-        sort_heap(best, k)
+    finish_keeping(keeper, 0)
     return True
 
 
 def topk(const number[:, ::1] distances, number[:, ::1] values, int64_t[:, ::1] indices):
-    """The smallest entries of every row, by (entry, column); returns the first row with NaN, or -1.
+    """Find the k smallest entries per row by (entry, column); return the first row with NaN, or -1.
 
     Parameters
     ----------
@@ -65,17 +59,14 @@ def topk(const number[:, ::1] distances, number[:, ::1] values, int64_t[:, ::1] 
     cdef Py_ssize_t row, place, m = distances.shape[0], n = distances.shape[1], k = values.shape[1]
     cdef Py_ssize_t bad = -1
     cdef Best best
-    cdef Reservoirs reservoirs
     cdef double[::1] keys = np.empty(k)
-    memory = no_reservoirs(1, k, n, None) if k >= RESERVOIR_K else None
-    reservoirs.capacity = 0
-    if memory is not None:
-        reservoirs = reservoirs_of(memory)
-    best.keys, best.low = &keys[0], NULL
+    memory = reservoir_memory(1, k, n, False)
+    best.keys, best.low, best.rows = &keys[0], NULL, NULL
+    cdef Keeper keeper = keeper_of(best, k, memory)
     with nogil:
         for row in range(m):
-            best.rows = &indices[row, 0]
-            if not top_of_row(&distances[row, 0], n, k, &reservoirs, &best):
+            keeper.best.rows = &indices[row, 0]
+            if not top_of_row(&distances[row, 0], n, &keeper):
                 bad = row
                 break
             for place in range(k):

@@ -19,8 +19,8 @@ from fastknn.engine import _core
 # rows included. A column in which only those of the training rows have a one, and a second one for
 # those of the queries, put it there: |u - v|**2 = 2.
 EXTRA_COLUMNS = 2
-# Bits of a whole number, and of the sums of products that an __int128 holds.
-MOST_BITS, SUM_BITS = 56, 125
+# Bits of a whole number, and of the sums of products.
+MOST_BITS, SUM_BITS = _core.WHOLE_BITS, _core.WHOLE_SUM_BITS
 
 
 def whole_bits(width: int, metric: str) -> int:
@@ -35,7 +35,8 @@ def whole_bits(width: int, metric: str) -> int:
 def measured(rows: np.ndarray, metric: str, n_threads: int = 1) -> np.ndarray:
     """What the exact angle needs to know of training rows beforehand: see `angles.pxi`."""
     center, bits = metric == "correlation", whole_bits(rows.shape[1], metric)
-    measures = np.empty((len(rows), 6 if center else 3), np.int64)
+    n_measures = _core.MEASURES_CENTERED if center else _core.MEASURES
+    measures = np.empty((len(rows), n_measures), np.int64)
 
     def measure(start: int) -> None:
         some = slice(start, start + step)

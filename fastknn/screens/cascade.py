@@ -42,7 +42,7 @@ from fastknn.screens.quantization import Encoded, quantize_l1, quantize_l2, upwa
 # Elements of rows that all threads together contract at a time, where each has BLOCK_ELEMENTS.
 THREADS_ELEMENTS = 1 << 20
 # Bytes that the widest vectors compare at a time.
-CODE_VECTOR = 64
+CODE_VECTOR = _core.VECTOR_BYTES
 
 
 @dataclass
@@ -164,7 +164,9 @@ def encode_for_all(
 def _widened(codes: np.ndarray, width: int) -> np.ndarray:
     """Codes with zeros at the end of each row."""
     missing = width - codes.shape[1]
-    return np.pad(codes, ((0, 0), (0, missing)), constant_values=128) if missing else codes
+    if not missing:
+        return codes
+    return np.pad(codes, ((0, 0), (0, missing)), constant_values=_core.CODE_ZERO)
 
 
 def row_blocks(rows: Rows, n_threads: int) -> Iterator[slice]:

@@ -4,11 +4,12 @@ import numpy as np
 
 from fastknn._utils.checks import native_type
 from fastknn._utils.rows import InBlocks, Rows
+from fastknn.engine import _core
 from fastknn.metrics.angles import EXTRA_COLUMNS, direction_error, direction_type, directions
 from fastknn.metrics.names import ANGLES
 
 # Signed bytes are compared as bytes that stand for numbers this much higher.
-SIGN = 128
+SIGN = _core.BYTE_SIGN
 
 
 def screened_type(train: np.ndarray, metric: str) -> np.dtype:

@@ -12,8 +12,8 @@ import numpy as np
 
 from fastknn.engine import _core
 
-# Columns that one float32 product sums before it is carried to float64 (kernels.h).
-PRODUCT_DEPTH = 256
+# Columns that one float32 product sums before it is carried to float64.
+PRODUCT_DEPTH = _core.DEPTH_LIMIT_FLOATS
 # Magnitudes beyond which float32 bounds might overflow or lose all digits.
 LARGEST, SMALLEST = 1e15, 1e-15
 # Up to this width rows are mixed by a random rotation, above it by a Hadamard transform.
@@ -67,7 +67,7 @@ class Hadamard(NamedTuple):
     @classmethod
     def random(cls, width: int, generator: np.random.Generator) -> "Hadamard":
         """The largest blocks that the padding allows, and a second round if there are several."""
-        block = 8
+        block = _core.HADAMARD_MIN
         while -(-width // (2 * block)) * 2 * block <= width * (1 + PADDING):
             block *= 2
         padded = -(-width // block) * block
@@ -88,7 +88,7 @@ class Hadamard(NamedTuple):
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), self.width))
         rows = np.ascontiguousarray(rows, np.float32)
-        _core.mix(rows, self.order, self.signs, self.block, out)
+        _core.hadamard_rounds(rows, self.order, self.signs, self.block, out)
         return out
 
 

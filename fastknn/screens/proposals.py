@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastknn.engine import _core
 from fastknn.screens.cascade import Cascade
 from fastknn.screens.maps import (
     LARGEST,
@@ -23,8 +24,8 @@ from fastknn.screens.maps import (
 )
 from fastknn.screens.quantization import quantize_l1
 
-# Wider codes are not made: their inner products stay within an int32 (kernels.h).
-WIDEST_CODES = 32768
+# Wider codes are not made: their inner products stay within an int32.
+WIDEST_CODES = _core.DEPTH_LIMIT_BYTES
 # Features are clustered by all their correlations: 200 MB at this width.
 WIDEST_CLUSTERING = 5000
 
@@ -185,6 +186,6 @@ def _propose_l1(
 def _l1_scale(map: GroupSums, sample: np.ndarray) -> float:
     """The scale that makes the errors of a sample small, those of rounding and of clipping."""
     ((values, off),) = map.values(sample)
-    tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / 127
+    tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / _core.MAX_CODE
     tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
     return min(tried, key=lambda scale: np.median(quantize_l1(values, off, scale)[2]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastknn.engine import _core
 from fastknn.screens.maps import U64
 
 # Scale of a row of zeros: what multiplies it vanishes beside the distances of any encoded data.
@@ -21,20 +22,20 @@ def quantize_l2(values: np.ndarray, off: np.ndarray) -> Encoded:
 
     But none below what the values are off by: errors stay within sqrt(width) / 2 + 1 scales.
     """
-    scale = upwards(np.maximum(np.abs(values).max(axis=1) / 127, off))
+    scale = upwards(np.maximum(np.abs(values).max(axis=1) / _core.MAX_CODE, off))
     np.maximum(scale, NO_SCALE, out=scale)
     codes = np.rint(values / scale[:, None])
     missed = values - codes * scale[:, None].astype(np.float64)
     error = np.sqrt(np.einsum("ij,ij->i", missed, missed)) + off
-    return (codes + 128).astype(np.uint8), scale, _rounded_up(error, values)
+    return (codes + _core.CODE_ZERO).astype(np.uint8), scale, _rounded_up(error, values)
 
 
 def quantize_l1(values: np.ndarray, off: np.ndarray, scale: float) -> Encoded:
     """Bytes, scale and error of rows of values, at a given scale; what is clipped is in error."""
-    codes = np.clip(np.rint(values / scale), -128, 127)
+    codes = np.clip(np.rint(values / scale), -_core.CODE_ZERO, _core.MAX_CODE)
     error = np.abs(values - codes * scale).sum(axis=1) + off
     scales = np.full(len(values), scale, np.float32)
-    return (codes + 128).astype(np.uint8), scales, _rounded_up(error, values)
+    return (codes + _core.CODE_ZERO).astype(np.uint8), scales, _rounded_up(error, values)
 
 
 def _rounded_up(error: np.ndarray, values: np.ndarray) -> np.ndarray:

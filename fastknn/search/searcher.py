@@ -87,7 +87,7 @@ class Searcher:
     @property
     def panels_together(self) -> int:
         """Panels that one thread should have: where they end, a panel of any kind may begin."""
-        return max(1, _core.MOST_PANEL_ROWS // self.panels.panel_rows) if self.codes else 1
+        return max(1, _core.MAX_PANEL_ROWS // self.panels.panel_rows) if self.codes else 1
 
     @property
     def may_give_up(self) -> bool:

@@ -1,4 +1,4 @@
-"""Every CPU level that this machine runs: the twin's results to the bit, and each other's."""
+"""Every CPU level that this machine runs gives the results of the reference implementation."""
 
 import itertools
 import json

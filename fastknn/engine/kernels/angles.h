@@ -1,8 +1,8 @@
 /* The exact order of angles between rows of whole numbers.
  *
  * For a query q and a row x of whole numbers (kernels.h), s = <q, x>, n = <q, q>, m = <x, x> are
- * exact integers, and so is p = n m - s**2, which is not negative. The key of the pair, from near to
- * far, is
+ * exact integers, and so is p = n m - s**2, which is not negative. The key of the pair, from near
+ * to far, is
  *
  *     below 45 degrees        p / (n m), the squared sine, cut off after 117 significant bits;
  *     up to 90 degrees        1 - T, with T = s**2 / (n m), the squared cosine, cut off at 2**-116;
@@ -10,15 +10,16 @@
  *
  * a function of the exact angle alone, which never falls as the angle rises. So equal angles have
  * equal keys, in whatever units rows are. Two different angles have different keys where
- * n m1 m2 <= 2**116, since s1**2 m2 - s2**2 m1 is a whole number: bytes at any width below 6 million,
- * whole numbers up to 65,000 in 100 columns. Beyond that, those count as equal that agree in all
- * the bits named above.
+ * n m1 m2 <= 2**116, since s1**2 m2 - s2**2 m1 is a whole number: bytes at any width below 6
+ * million, whole numbers up to 65,000 in 100 columns. Beyond that, those count as equal that agree
+ * in all the bits named above.
  *
  * A key is handed about as `high`, its first 53 significant bits, and `low`, the next 64.
  */
 #ifndef FASTKNN_ANGLES_H
 #define FASTKNN_ANGLES_H
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -27,7 +28,17 @@
 
 typedef unsigned __int128 Natural;
 
-enum { KEY_BITS = 116 };
+enum {
+    KEY_BITS = 116, /* the last place of a key from 45 degrees on, 2**-KEY_BITS */
+    HIGH_BITS = 53, /* significant bits of `high`, a double, and of `low` */
+    LOW_BITS = 64,
+    /* int64 values that are known of a row beforehand (angles.pxi); with its mean taken from it. */
+    MEASURES = 3,
+    MEASURES_CENTERED = 6
+};
+
+_Static_assert(HIGH_BITS == DBL_MANT_DIG, "the upper part of a key is a double");
+_Static_assert(HIGH_BITS + LOW_BITS == KEY_BITS + 1, "below 45 degrees a key has a bit more");
 
 /* Limbs of 64 bits, the lowest first. */
 typedef struct {
@@ -135,8 +146,9 @@ static inline void cut_off(Natural value, int exponent, double *high, uint64_t *
     const uint64_t upper = (uint64_t)(value >> 64);
     const int zeros = upper ? __builtin_clzll(upper) : 64 + __builtin_clzll((uint64_t)value);
     value <<= zeros;
-    *high = ldexp((double)(uint64_t)(value >> 75), 75 - zeros + exponent);
-    *low = (uint64_t)(value >> 11);
+    const int dropped = 128 - HIGH_BITS;
+    *high = ldexp((double)(uint64_t)(value >> dropped), dropped - zeros + exponent);
+    *low = (uint64_t)(value >> (128 - HIGH_BITS - LOW_BITS));
 }
 
 /* The key of a pair; a row or query of zeros is at a right angle to everything. */
@@ -179,7 +191,7 @@ static inline double angle_distance(double high, uint64_t low)
     double distance, rest;
     int exponent;
     (void)frexp(high, &exponent);
-    rest = ldexp((double)low, exponent - 117);
+    rest = ldexp((double)low, exponent - HIGH_BITS - LOW_BITS);
     if (!(high < 1))
         return 1 + sqrt((high - 1) + rest);
     if (high + rest <= 0.5) {

@@ -1,11 +1,8 @@
-/* Which level this processor runs. Compiled without any CPU's flags. */
+/* Which levels were built and run on this processor (contract: kernels.h, `fastknn_kernels`).
+ *
+ * setup.py compiles this file without any CPU's flags, and defines FASTKNN_HAVE_<LEVEL> for each
+ * level that it has built. */
 #include "kernels.h"
-
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-#define CPU_HAS(feature) __builtin_cpu_supports(feature)
-#else
-#define CPU_HAS(feature) 0
-#endif
 
 const char *fastknn_level_name(int level)
 {
@@ -18,12 +15,12 @@ const Kernels *fastknn_kernels(int level)
     if (level == 0)
         return &fastknn_kernels_portable;
 #ifdef FASTKNN_HAVE_AVX2
-    if (level == 1 && CPU_HAS("avx2") && CPU_HAS("fma"))
+    if (level == 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &fastknn_kernels_avx2;
 #endif
 #ifdef FASTKNN_HAVE_AVX512
-    if (level == 2 && CPU_HAS("fma") && CPU_HAS("avx512f") && CPU_HAS("avx512bw")
-        && CPU_HAS("avx512vl") && CPU_HAS("avx512dq") && CPU_HAS("avx512vnni"))
+    if (level == 2 && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         return &fastknn_kernels_avx512;
 #endif
     return NULL;

@@ -1,7 +1,8 @@
 /* The contract of the micro-kernels, and the table through which they are reached.
  *
  * Every search and every distance matrix is a walk over *tiles*: a few queries against one
- * *panel* of training rows. A level (portable, avx2, avx512) is one `Kernels` table.
+ * *panel* of training rows. A level (portable, avx2, avx512) is one `Kernels` table. README.md in
+ * this folder says how to add one.
  *
  * Layout.  Rows lie in lanes. A panel holds `rows` training rows; consecutive elements of one
  * row are kept together in groups of `group` (what one lane swallows in one instruction), and
@@ -14,13 +15,13 @@
  * values that add nothing (zero against zero; for the dot, zero rows). Padding rows do get
  * scores; whoever reads the scores masks them.
  *
- * Alignment.  Panels, packed queries, scores and biases start on 64-byte boundaries; since
- * rows * group is a multiple of the vector size on every level, so does every group.
+ * Alignment.  Panels, packed queries, scores and biases start on a multiple of VECTOR_BYTES. A
+ * group of a panel is whole vectors of its level, so every load of a level is aligned for it.
  *
  * Ownership.  Kernels own nothing and keep nothing: no allocation, no static state. They read
  * `groups` groups and write n * rows scores, row-major by query.
  *
- * Limits.  Byte scores are int32: 2 * 255 * 128 * 32,768 < 2**31, hence DEPTH_LIMIT_BYTES.
+ * Limits.  Byte scores are int32, hence DEPTH_LIMIT_BYTES (asserted below).
  * Float scores are summed in order of depth, one lane per (query, row) pair, without FMA: the
  * same bits on every level. DEPTH_LIMIT_FLOATS bounds how long one sum grows before it is
  * carried to float64, and with it the rounding error.
@@ -31,27 +32,65 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
-#define FASTKNN_HIDDEN __attribute__((visibility("hidden")))
-#else
-#define FASTKNN_HIDDEN
+#if !defined(__GNUC__) || !defined(__SIZEOF_INT128__)
+#error "fastknn needs GCC or Clang for a 64-bit processor: vector extensions and __int128"
 #endif
 
+#define FASTKNN_HIDDEN __attribute__((visibility("hidden")))
+
+/* The constants that proofs rest on stand here and nowhere else. `_core.pyx` exports them to Python
+ * by the same names. */
 enum {
-    DEPTH_LIMIT_BYTES = 32768, /* elements in one int32 sum */
-    DEPTH_LIMIT_FLOATS = 256,  /* elements in one float sum */
-    MAX_TILE_QUERIES = 16,
-    REFINED_TOGETHER = 4, /* rows whose refines go in step; see level.h */
-    MAX_PANEL_ROWS = 64, /* candidates of a panel are the bits of one uint64_t */
-    QUERY_ZERO = 127,    /* the dot reads queries as QUERY_ZERO - q, which fits int8 */
-    HALF_BITS = 28,      /* bits of the lower half of a whole number */
-    WHOLE_BLOCK = 64,    /* elements in one int64 sum of products of halves */
-    ALL_ZERO = -10000,   /* exponents of rows of zeros, and of rows with NaN or infinity */
+    /* Layout. */
+    VECTOR_BYTES = 64,     /* alignment of packed memory: the widest vector of any level */
+    MAX_TILE_QUERIES = 16, /* queries with candidates are the bits of one uint64_t */
+    MAX_PANEL_ROWS = 64,   /* candidates of a panel are the bits of one uint64_t */
+    REFINED_TOGETHER = 4,  /* rows whose refines go in step; see level.h */
+    HADAMARD_MIN = 8,      /* the least size of a Hadamard transform */
+
+    /* Sums. */
+    DEPTH_LIMIT_BYTES = 32768, /* elements in one int32 sum of a tile of bytes */
+    DEPTH_LIMIT_FLOATS = 256,  /* elements in one float sum of a tile */
+    BYTE_BLOCK = 16384,        /* elements in one int32 sum of a ByteDistance */
+
+    /* Bytes. */
+    MAX_BYTE = 255,
+    QUERY_ZERO = 127, /* the dot reads queries of bytes as QUERY_ZERO - q, which fits int8 */
+    CODE_ZERO = 128,  /* the byte that stands for zero in a code */
+    MAX_CODE = 127,   /* the largest magnitude of an L2 code: CODE_ZERO - code fits int8 */
+    BYTE_SIGN = 128,  /* signed bytes are compared as bytes this much higher: the sign bit turned */
+
+    /* Whole numbers (see `Whole` below). */
+    WHOLE_BITS = 56,      /* magnitudes are at most 2**WHOLE_BITS */
+    HALF_BITS = 28,       /* bits of the lower half of one */
+    WHOLE_BLOCK = 64,     /* elements in one int64 sum of products of halves */
+    WHOLE_SUM_BITS = 125, /* magnitudes of sums of products are at most 2**WHOLE_SUM_BITS */
+    ALL_ZERO = -10000,    /* exponents of rows of zeros, and of rows with NaN or infinity */
     NOT_FINITE = 10000
 };
 
+/* What follows from what. */
+_Static_assert(MAX_PANEL_ROWS <= 64 && MAX_TILE_QUERIES <= 64, "candidates are bits of a uint64_t");
+_Static_assert(QUERY_ZERO <= INT8_MAX && QUERY_ZERO - MAX_BYTE >= INT8_MIN,
+               "queries of bytes fit int8 in a dot");
+_Static_assert(MAX_CODE <= INT8_MAX && CODE_ZERO + MAX_CODE <= MAX_BYTE && CODE_ZERO >= MAX_CODE,
+               "L2 codes are bytes, and fit int8 in a dot");
+_Static_assert(2LL * -INT8_MIN * MAX_BYTE * DEPTH_LIMIT_BYTES <= INT32_MAX,
+               "twice a dot of bytes fits int32");
+_Static_assert((long long)MAX_BYTE * MAX_BYTE * DEPTH_LIMIT_BYTES <= INT32_MAX,
+               "|q - x|**2 - |q|**2 of bytes fits int32");
+_Static_assert((long long)MAX_CODE * (CODE_ZERO + MAX_BYTE) * DEPTH_LIMIT_BYTES <= INT32_MAX,
+               "a dot of codes fits int32, with what it starts from");
+_Static_assert((long long)MAX_BYTE * MAX_BYTE * BYTE_BLOCK <= INT32_MAX,
+               "a block of squared differences of bytes fits int32");
+_Static_assert(WHOLE_BITS == 2 * HALF_BITS, "a whole number consists of two halves");
+_Static_assert(WHOLE_BLOCK <= INT64_MAX >> 2 * HALF_BITS,
+               "a block of products of halves fits int64");
+_Static_assert(WHOLE_SUM_BITS < 127, "sums of products, and their differences, fit 128 bits");
+
 enum { L1 = 0, L2 = 1, DOT = 2 };
-/* Signed bytes are never packed: panels hold them as bytes, 128 higher, at the same distances. */
+/* Signed bytes are never packed: panels hold them as bytes, BYTE_SIGN higher, at the same
+ * distances. */
 enum { U8 = 0, F32 = 1, F64 = 2, S8 = 3 };
 enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
 
@@ -78,7 +117,7 @@ typedef void (*Refine)(size_t width, const double *query, int count, const void 
                        double *distances);
 
 /* candidates[i] gets bit j when scores[i][j] + bias[j] <= thresholds[i]; a float score that
- * overflowed to infinity says nothing about the row, so it survives too. Returns which queries
+ * overflowed to infinity says nothing about the row, which stays a candidate. Returns which queries
  * have candidates: bit i for query i. */
 typedef uint64_t (*Select)(int queries, int rows, const void *scores, const void *bias,
                        const void *thresholds, uint64_t *candidates);
@@ -93,8 +132,8 @@ typedef double (*Center)(size_t count, const void *values, const double *center,
                          float *rounded);
 
 /* One tile of an L2 screen: the same candidates, of L2 codes, whose scores need not be kept
- * (derivation: screens.py). Queries come as the negated values of their codes and rows as bytes, so
- * that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
+ * (derivation: screens/cascade.py). Queries come as the negated values of their codes and rows as
+ * bytes, so that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
  *     candidates[i] gets bit j when
  *         scale_j (2 scale_i (-D) - 2 reach_i ratio) + energy_j <= limit_i
  * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. */
@@ -120,14 +159,14 @@ typedef uint64_t (*ByteDistance)(size_t width, const void *a, const void *b);
 /* totals[i] += scores[i], in float64. */
 typedef void (*Accumulate)(int count, const void *scores, double *totals);
 
-/* The Hadamard transform in place, not scaled: `size` is a power of two, 8 at least. Sums and
- * differences in one order: the same bits on every level. */
+/* The Hadamard transform in place, not scaled: `size` is a power of two, HADAMARD_MIN at least.
+ * Sums and differences in one order: the same bits on every level. */
 typedef void (*Hadamard)(size_t size, float *values);
 
-/* Rows as whole numbers: element x stands for x * 2**shift, rounded to the nearest whole number, where
- * the row's shift makes all of them at most 2**56. Their sums of products are exact, whatever the
- * order. Each number comes as two halves, high * 2**28 + low, of magnitudes up to 2**28 and 2**27.
- * Bytes have no shift. */
+/* Rows as whole numbers: element x stands for x * 2**shift, rounded to the nearest whole number,
+ * where the row's shift makes all of them at most 2**WHOLE_BITS. Their sums of products are exact,
+ * whatever the order. Each number comes as two halves, high * 2**HALF_BITS + low, of magnitudes up
+ * to 2**HALF_BITS and half of that. Bytes have no shift. */
 typedef __int128 Whole;
 
 /* The exponent of the largest magnitude, 2**(e - 1) <= max |x| < 2**e, or what else a row is. */
@@ -145,7 +184,7 @@ typedef struct {
     Nearest nearest;
     Center center[3];      /* by element type; none for bytes */
     CodeTile code_tile;
-    ByteDistance bytes[2][2]; /* unsigned and signed; by metric */
+    ByteDistance byte_distance[2][2]; /* unsigned and signed; by metric */
     Accumulate accumulate[3];
     Hadamard hadamard;
     Exponent exponent[4];  /* by element type; none for bytes */

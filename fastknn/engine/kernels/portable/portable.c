@@ -1,5 +1,7 @@
-/* Portable C for any processor: a vector is one scalar, and the compiler may see that eight
- * neighboring ones make a real vector. */
+/* The level for any processor, in C without intrinsics (contract: kernels.h; macros: the
+ * templates).
+ *
+ * A vector is one scalar; the compiler joins neighboring ones to real vectors where it can. */
 #include "../templates/common.h"
 
 #define LEVEL portable

@@ -10,12 +10,12 @@
  *     AT_MOST(a, b)       TILE_LANES bits: a <= b
  *
  * Sums are judged in their registers and never stored.
- * Limit: four operations for TILE_LANES rows, next to width / TILE_GROUP dots of as many.
+ * Limit: four operations per TILE_LANES rows, next to width / TILE_GROUP dots of as many.
  */
 
 static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const void *packed,
-                                        const void *panel, const RowTerms *row,
-                                        const QueryTerms *query, uint64_t *candidates)
+                                        const void *panel, const RowTerms *row_terms,
+                                        const QueryTerms *query_terms, uint64_t *candidates)
 {
     VECTOR sum[TILE_QUERIES][TILE_VECTORS];
     uint64_t any = 0;
@@ -24,19 +24,20 @@ static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const 
     for (int i = 0; i < queries; i++) {
         UNROLL
         for (int j = 0; j < TILE_VECTORS; j++)
-            sum[i][j] = START(query->start[i]);
+            sum[i][j] = START(query_terms->start[i]);
     }
     JOIN(TILE, add)(queries, groups, packed, panel, sum);
     UNROLL
     for (int i = 0; i < queries; i++) {
-        const FLOATS scale = SPREAD_FLOAT(query->scale[i]), limit = SPREAD_FLOAT(query->limit[i]);
-        const FLOATS shift = SPREAD_FLOAT(-(query->reach[i] * row->ratio));
+        const FLOATS scale = SPREAD_FLOAT(query_terms->scale[i]);
+        const FLOATS limit = SPREAD_FLOAT(query_terms->limit[i]);
+        const FLOATS shift = SPREAD_FLOAT(-(query_terms->reach[i] * row_terms->ratio));
         uint64_t bits = 0;
         UNROLL
         for (int j = 0; j < TILE_VECTORS; j++) {
             const FLOATS near = MUL_ADD(TO_FLOATS(sum[i][j]), scale, shift);
-            const FLOATS bound = MUL_ADD(near, LOAD_FLOATS(row->scale + j * TILE_LANES),
-                                         LOAD_FLOATS(row->energy + j * TILE_LANES));
+            const FLOATS bound = MUL_ADD(near, LOAD_FLOATS(row_terms->scale + j * TILE_LANES),
+                                         LOAD_FLOATS(row_terms->energy + j * TILE_LANES));
             bits |= (uint64_t)AT_MOST(bound, limit) << j * TILE_LANES;
         }
         candidates[i] = bits;
@@ -48,11 +49,13 @@ static ALWAYS_INLINE uint64_t code_body(const int queries, size_t groups, const 
 #define CODE_CASE(n)                                                                        \
     case n:                                                                                 \
         if (n <= TILE_QUERIES)                                                              \
-            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row, query, candidates); \
+            return code_body(AT_MOST_A_TILE(n), groups, packed, panel, row_terms,           \
+                             query_terms, candidates);                                      \
         break;
 
 static uint64_t code_tile(int queries, size_t groups, const void *packed, const void *panel,
-                          const RowTerms *row, const QueryTerms *query, uint64_t *candidates)
+                          const RowTerms *row_terms, const QueryTerms *query_terms,
+                          uint64_t *candidates)
 {
     switch (queries) {
         EACH_COUNT(CODE_CASE)

@@ -1,5 +1,7 @@
-/* Small words shared by the per-CPU files. Everything here is a macro or static, so that no
- * function compiled with one CPU's flags can be merged with another's. */
+/* What all per-CPU files share: the contract, names joined from parts, forced inlining, and loads.
+ *
+ * Everything here is a macro or static, so that no function compiled with the flags of one CPU can
+ * be merged with that of another. */
 #ifndef FASTKNN_COMMON_H
 #define FASTKNN_COMMON_H
 
@@ -12,13 +14,8 @@
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 
-#if defined(__GNUC__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
-#else
-#define ALWAYS_INLINE inline
-#define UNROLL
-#endif
 
 /* One packed group of a query, read without assuming a type or an alignment. */
 static ALWAYS_INLINE int32_t load_i32(const void *p)

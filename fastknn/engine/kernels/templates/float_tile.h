@@ -1,4 +1,7 @@
-/* A tile of one float type, of which floats.h has said TILE and STEP: all else is the type's. */
+/* A tile of one float type (contract: tile.h).
+ *
+ * Included by floats.h, which has said TILE and STEP; all other macros of tile.h follow from those
+ * that floats.h lists for the type. */
 
 #define TILE_QUERIES FLOAT_QUERIES
 #define TILE_VECTORS FLOAT_VECTORS

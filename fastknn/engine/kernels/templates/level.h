@@ -1,5 +1,14 @@
-/* The rest of a level, the same C on each: exact distances, carries, and the table.
- * Included last by a per-CPU file, after its tiles and selects; LEVEL names the table. */
+/* The rest of a level, the same C on each: exact distances, sums of chunks, and the table.
+ *
+ * Included last by a per-CPU file, which has included tile.h (dot_u8, sad_u8), select.h
+ * (select_i32) and floats.h (f32, f64), and has said:
+ *
+ *     LEVEL, LEVEL_NAME    the name of the table, and of the level as Python sees it
+ *     OWN_L2_BLOCK         only where the level has its own l2_block(count, a, b, sign)
+ *
+ * It defines `fastknn_kernels_<LEVEL>`, the one symbol of the file. Compilers see the flags of the
+ * CPU and use its vectors. Results are the same to the bit on every level. */
+
 /* Eight lanes of float64: one or more whole vectors on every level. */
 typedef double Eight __attribute__((vector_size(64)));
 
@@ -130,7 +139,7 @@ ACCUMULATE(accumulate_f64, double)
 /* One row of bytes against another, in blocks that an int32 holds. Compilers turn the plain sums
  * into their processor's SAD and 16-bit multiply-add: with AVX2, 80 (L1) and 30 (L2) bytes a
  * nanosecond out of the L2 cache. A level that can do better defines l2_block itself. Signed bytes
- * are taken 128 higher, which is their sign bit turned: `sign` is 0x80 for them, and 0. */
+ * are taken BYTE_SIGN higher, which is their sign bit turned: `sign` is that for them, else 0. */
 #define BLOCK_SUM(NAME, TERM)                                                     \
     static ALWAYS_INLINE int32_t NAME(size_t count, const uint8_t *a,             \
                                       const uint8_t *b, const uint8_t sign)       \
@@ -155,7 +164,7 @@ BLOCK_SUM(l2_block, difference *difference)
         const uint8_t *a = one, *b = other;                                         \
         uint64_t total = 0;                                                         \
         while (width > 0) {                                                         \
-            const size_t count = width < 16384 ? width : 16384;                     \
+            const size_t count = width < BYTE_BLOCK ? width : BYTE_BLOCK;                     \
             total += (uint64_t)BLOCK(count, a, b, SIGN);                            \
             a += count;                                                             \
             b += count;                                                             \
@@ -166,8 +175,8 @@ BLOCK_SUM(l2_block, difference *difference)
 
 BYTE_DISTANCE(l1_bytes_u8, l1_block, 0)
 BYTE_DISTANCE(l2_bytes_u8, l2_block, 0)
-BYTE_DISTANCE(l1_bytes_s8, l1_block, 0x80)
-BYTE_DISTANCE(l2_bytes_s8, l2_block, 0x80)
+BYTE_DISTANCE(l1_bytes_s8, l1_block, BYTE_SIGN)
+BYTE_DISTANCE(l2_bytes_s8, l2_block, BYTE_SIGN)
 
 static ALWAYS_INLINE void butterfly(float *a, float *b)
 {
@@ -178,6 +187,7 @@ static ALWAYS_INLINE void butterfly(float *a, float *b)
 
 /* The largest strides first: those are whole vectors; the last three levels stay in eight lanes.
  * Limit: one load, one add and one store an element and level, out of the L1 cache. */
+_Static_assert(HADAMARD_MIN == 8, "the last strides of a Hadamard transform stay in eight lanes");
 static void hadamard(size_t size, float *values)
 {
     for (size_t stride = size / 2; stride >= 8; stride /= 2)
@@ -196,6 +206,12 @@ static void hadamard(size_t size, float *values)
 }
 
 #include "whole.h"
+
+/* A select takes the scores of a panel in whole vectors. */
+_Static_assert(sad_u8_rows % select_i32_lanes == 0 && dot_u8_rows % select_i32_lanes == 0,
+               "select_i32 takes whole vectors");
+_Static_assert(l1_f32_rows % select_f32_lanes == 0 && l1_f64_rows % select_f64_lanes == 0,
+               "the selects of floats take whole vectors");
 
 #define TILE_ENTRY(kind, scores)                                                           \
     {JOIN(kind, queries), JOIN(kind, rows), JOIN(kind, group), JOIN(kind, query_bytes), scores, \

@@ -1,4 +1,4 @@
-/* Which scores of a tile survive a threshold: one bit a row.
+/* Which rows of a tile are candidates: one bit per row (contract: `Select` in kernels.h).
  *
  * The template is included once per type of score by a per-CPU file that has said:
  *
@@ -30,6 +30,8 @@ static uint64_t SELECT(int queries, int rows, const void *scores, const void *bi
     }
     return any;
 }
+
+enum { JOIN(SELECT, lanes) = SELECT_LANES };
 
 #undef SELECT
 #undef SELECT_LANES

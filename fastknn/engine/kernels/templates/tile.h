@@ -99,6 +99,13 @@ enum {
     JOIN(TILE, query_bytes) = sizeof(QUERY)
 };
 
+_Static_assert(TILE_QUERIES <= MAX_TILE_QUERIES && MAX_PANEL_ROWS % TILE_ROWS == 0,
+               "a tile is within the limits of the contract, and panels end where larger ones do");
+_Static_assert(DEPTH_LIMIT_BYTES % TILE_GROUP == 0 && DEPTH_LIMIT_FLOATS % TILE_GROUP == 0,
+               "a sum consists of whole groups");
+_Static_assert(VECTOR_BYTES % (TILE_LANES * TILE_GROUP * sizeof(ROW)) == 0,
+               "every load of a panel is aligned");
+
 #undef CASE
 #undef EACH_COUNT
 #undef AT_MOST_A_TILE

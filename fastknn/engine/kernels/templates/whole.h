@@ -1,8 +1,13 @@
-/* Rows as whole numbers, for sums of products that are exact (contract: kernels.h).
- * Included by level.h. */
+/* Rows as whole numbers: exponents, halves, and exact sums of products (contract: `Whole`,
+ * `Exponent`, `Split` and `Product` in kernels.h).
+ *
+ * Included by level.h. Nothing here depends on the order of elements or on the level. */
 
-/* Adding and subtracting it rounds |x| < 2**51 to a whole number, ties to even, on any processor. */
+/* Adding and subtracting it rounds |x| < 2**51 to a whole number, ties to even, on every level. */
 #define ROUNDER 0x1.8p52
+
+/* The unit of the upper half; its inverse is exact, too. */
+#define UNIT ((double)(1LL << HALF_BITS))
 
 static ALWAYS_INLINE double nearest_whole(double x)
 {
@@ -54,9 +59,9 @@ static ALWAYS_INLINE double power(int exponent)
         (void)first, (void)second, (void)whole;                                      \
         for (size_t i = 0; i < count; i++) {                                         \
             const double value = SCALED;                                             \
-            const double upper = nearest_whole(value * 0x1p-28);                     \
+            const double upper = nearest_whole(value * (1 / UNIT));                  \
             high[i] = (int32_t)upper;                                                \
-            low[i] = (int32_t)nearest_whole(value - upper * 0x1p28);                 \
+            low[i] = (int32_t)nearest_whole(value - upper * UNIT);                   \
         }                                                                            \
     }
 
@@ -77,11 +82,10 @@ SPLIT(split_f64, double, values[i] * first * second)
 SPLIT_BYTES(split_u8, uint8_t)
 SPLIT_BYTES(split_s8, int8_t)
 
-/* Limit: four products of 32 bits per element, of which a vector multiplies four with AVX2, and some
- * twelve operations to split four elements: about 1.5 elements per nanosecond. Compilers' code for
- * it reaches 0.7 to 0.9, half of what the refine of differences does; only candidates come here.
- * Halves are at most 2**28 and
- * 2**27, so int64 holds the sums of a block: 64 * 2**56. */
+/* Limit: four products of 32 bits per element, of which a vector multiplies four with AVX2, and
+ * some twelve operations to split four elements: about 1.5 elements per nanosecond. Compilers' code
+ * for it reaches 0.7 to 0.9, half of what the refine of differences does; only candidates come
+ * here. int64 holds the sums of WHOLE_BLOCK products of halves (asserted in kernels.h). */
 #define PRODUCT(NAME, SPLIT)                                                         \
     static void NAME(size_t width, const int32_t *restrict high,                     \
                      const int32_t *restrict low, const void *row, size_t item,      \

@@ -1,4 +1,5 @@
-/* AVX2 with FMA: 16 registers, 12 of them accumulators.
+/* The level for AVX2 with FMA (contract: kernels.h; macros: the templates): 16 registers, 12 of
+ * them accumulators.
  *
  * Limits: the SAD does 32 absolute differences in two instructions. There is no exact
  * u8 x s8 dot (vpmaddubsw saturates), so bytes are widened on the way in and multiplied as

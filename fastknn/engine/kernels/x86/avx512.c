@@ -1,6 +1,7 @@
-/* AVX-512 with VNNI: 32 registers, 24 of them accumulators.
+/* The level for AVX-512 with VNNI (contract: kernels.h; macros: the templates): 32 registers, 24 of
+ * them accumulators.
  *
- * Limits: the dot does 64 multiply-adds an instruction (vpdpbusd), the SAD 64 absolute
+ * Limits: the dot does 64 multiply-adds per instruction (vpdpbusd), the SAD 64 absolute
  * differences in two (vpsadbw and an add), a float tile 16 elements in three. */
 #include <immintrin.h>
 
@@ -104,7 +105,7 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
      | _mm512_cmp_pd_mask(score, _mm512_set1_pd(HUGE_VAL), _CMP_EQ_OQ))
 #include "../templates/floats.h"
 
-/* Sum of squared differences of bytes (level.h): 32 in a subtraction and a vpdpwssd, four chains. */
+/* Sum of squared differences of bytes (level.h): 32 per subtraction and vpdpwssd, in four chains. */
 #define OWN_L2_BLOCK
 static ALWAYS_INLINE __m512i wide(const uint8_t *bytes, const uint8_t sign)
 {
