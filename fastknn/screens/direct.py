@@ -1,4 +1,4 @@
-"""Screens that compare the rows themselves; those that compare codes of them are in `screens.py`.
+"""Screens that compare the rows themselves; those that compare codes are in `cascade.py`.
 
 A `Searcher` asks the same of both kinds:
 
