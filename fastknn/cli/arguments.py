@@ -5,9 +5,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastknn.metrics.names import METRIC_NAMES
+
 __all__ = [
+    "WEIGHTS",
     "ListOf",
     "add_k",
+    "add_metric",
     "add_n_jobs",
     "add_progress",
     "add_sets",
@@ -15,6 +19,9 @@ __all__ = [
     "positive_int",
     "positive_int_of_list",
 ]
+
+# How neighbors vote: equally, or by 1 / distance.
+WEIGHTS = ("uniform", "distance")
 
 
 class ListOf(argparse.Action):
@@ -160,15 +167,36 @@ def add_n_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_k(parser: argparse.ArgumentParser) -> None:
-    """Add --k, the number of neighbors that vote.
+def add_k(
+    parser: argparse.ArgumentParser, default: int = 5, meaning: str = "neighbors that vote"
+) -> None:
+    """Add --k, a number of neighbors.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    default : int, default 5
+    meaning : str
+        What the help says of it, before the default.
+    """
+    parser.add_argument(
+        "--k",
+        type=positive_int,
+        default=default,
+        metavar="K",
+        help=f"{meaning} (default: {default})",
+    )
+
+
+def add_metric(parser: argparse.ArgumentParser) -> None:
+    """Add --metric.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
     """
     parser.add_argument(
-        "--k", type=positive_int, default=5, metavar="K", help="neighbors that vote (default: 5)"
+        "--metric", choices=METRIC_NAMES, default="l2", help="distance (default: l2)"
     )
 
 

@@ -10,7 +10,14 @@ import numpy as np
 from fastknn._utils.checks import as_k
 from fastknn._utils.files import written_whole
 from fastknn._utils.threads import thread_count
-from fastknn.cli.arguments import add_k, add_n_jobs, add_progress, add_sets
+from fastknn.cli.arguments import (
+    WEIGHTS,
+    add_k,
+    add_metric,
+    add_n_jobs,
+    add_progress,
+    add_sets,
+)
 from fastknn.cli.command import Command
 from fastknn.cli.image_sets import classify_by_index, load_sets
 from fastknn.cli.output import (
@@ -21,7 +28,6 @@ from fastknn.cli.output import (
     print_confusion,
     shows_progress,
 )
-from fastknn.metrics.names import METRIC_NAMES
 
 __all__ = ["COMMAND"]
 
@@ -41,12 +47,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_n_jobs(parser)
     add_k(parser)
     add_progress(parser)
-    parser.add_argument(
-        "--metric", choices=METRIC_NAMES, default="l2", help="distance (default: l2)"
-    )
+    add_metric(parser)
     parser.add_argument(
         "--weights",
-        choices=("uniform", "distance"),
+        choices=WEIGHTS,
         default="uniform",
         help="equal votes, or votes of 1/distance (default: uniform)",
     )

@@ -5,10 +5,9 @@ import time
 
 from fastknn._utils.checks import as_k, as_path, check_width, checked_matrix
 from fastknn._utils.threads import thread_count
-from fastknn.cli.arguments import add_n_jobs, add_progress, positive_int
+from fastknn.cli.arguments import add_k, add_metric, add_n_jobs, add_progress
 from fastknn.cli.command import Command
 from fastknn.cli.output import check_outputs, shows_progress
-from fastknn.metrics.names import METRIC_NAMES
 
 __all__ = ["COMMAND"]
 
@@ -25,16 +24,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_progress(parser)
     parser.add_argument("--train", required=True, metavar="FILE", help="rows to search")
     parser.add_argument("--queries", required=True, metavar="FILE", help="rows to search for")
-    parser.add_argument(
-        "--k",
-        type=positive_int,
-        default=100,
-        metavar="K",
-        help="neighbors per query (default: 100)",
-    )
-    parser.add_argument(
-        "--metric", choices=METRIC_NAMES, default="l2", help="distance (default: l2)"
-    )
+    add_k(parser, 100, "neighbors per query")
+    add_metric(parser)
     parser.add_argument(
         "--output", required=True, metavar="FILE", help=".ivecs, .npy, .hdf5 or .h5"
     )

@@ -13,6 +13,7 @@ import numpy as np
 from fastknn._utils.files import check_ending, written_whole
 from fastknn._utils.threads import thread_count
 from fastknn.cli.arguments import (
+    WEIGHTS,
     ListOf,
     add_n_jobs,
     add_progress,
@@ -33,7 +34,6 @@ Choose the number of neighbors, the metric and the weights on held-out folds of 
 All combinations are tried. Then classify the test set once, with the best combination. PATH is as
 for classify.
 """
-WEIGHTS = ("uniform", "distance")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
