@@ -1,4 +1,4 @@
-"""One command for each habit: ``nox -s NAME``; ``nox -l`` lists them. CI runs the same sessions."""
+"""One command for each habit: ``nox -s NAME``; ``nox -l`` lists them."""
 
 import os
 import shutil
@@ -45,14 +45,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def imports(session: nox.Session) -> None:
     """The contract of the layers: a module imports only from layers below its own."""
-    session.install("import-linter>=2", "numpy")
+    session.install("import-linter>=2")
     session.run("lint-imports", env={"PYTHONPATH": "."})
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy over a user's scripts: public names have types, and mistakes are found."""
-    session.install(".[test]", "mypy>=1.11")
+    session.install(".[test]")
     session.run("pytest", "-q", "tests/typing", *session.posargs)
 
 

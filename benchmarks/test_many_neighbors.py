@@ -2,7 +2,7 @@
 
 pytest benchmarks/test_many_neighbors.py --benchmark-only
 
-faiss keeps heaps for k below 100 and reservoirs from there on; `MANY_NEIGHBORS` is our number.
+faiss keeps heaps for k below 100 and reservoirs from there on; `RESERVOIR_K` is our number.
 """
 
 import time

@@ -3,9 +3,9 @@
 
 `Panels` are the training rows or their codes, packed once; a `QueryBlock` is some queries, packed
 once, with the best rows found for each. `QueryBlock.search` walks over panels (outer loop) and
-tiles of queries (inner loop): the block stays in the L2 cache, and a panel is read from memory once per
-block. Nothing here checks its arguments: `search/searcher.py` hands over arrays that are already
-sound.
+tiles of queries (inner loop): the block stays in the L2 cache, and a panel is read from memory
+once per block. Nothing here checks its arguments: `search/searcher.py` hands over arrays that are
+already sound.
 
 This file is what Python sees. It includes the following modules, each of which uses only those
 before it:
@@ -55,8 +55,6 @@ include "matrices.pxi"
 include "topk.pxi"
 include "maps.pxi"
 
-# The k from which a search keeps reservoirs instead of heaps.
-MANY_NEIGHBORS = RESERVOIR_K
 SCORE_DTYPES = [np.int32, np.float32, np.float64]
 ELEMENTS = {
     np.dtype(np.uint8): U8,
@@ -100,8 +98,8 @@ cdef class Panels:
         with their length, `shape` and `dtype`, whose rows are handed to `pack`.
     metric : "l1" or "l2"
     scale, error : ndarray (n_rows,) of float32, or None
-        For codes: what a unit of a row's code is worth, and how far at most the row's
-        map lies from its code.
+        For codes: what a unit of a row's code is worth, and how far at most the
+        mapped row lies from its code.
     center : ndarray (width,) of float64, or None
         For floats under L2: pack float32 values about this point, for the expanded screen,
         instead of the rows' own for direct differences.
@@ -210,7 +208,7 @@ cdef class CodeRows:
     scale : ndarray (n_rows,) of float32
         What a unit of a row's code is worth. Under L1, the same for all rows and queries.
     error : ndarray (n_rows,), float32 for training rows, float64 for queries
-        How far at most the row's map lies from its code.
+        How far at most the mapped row lies from its code.
     """
 
     cdef readonly object codes, scale, error

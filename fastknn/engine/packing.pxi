@@ -134,7 +134,7 @@ cdef void pack_centered(const PackedRows *panels, Py_ssize_t panel) noexcept nog
             set_score(panels.bias, panels.scores, first_row + lane,
                       score_below(panels.scores, squares[lane] * (1 - expansion_slack(panels))))
             continue
-        for i in range(width):  # too far for float32, or not a number: it always a candidate
+        for i in range(width):  # too far for float32, or not a number: it is always a candidate
             packed[i * lanes + lane] = 0
         set_score(panels.bias, panels.scores, first_row + lane, -INFINITY)
 

@@ -11,12 +11,14 @@
 # by the bits of keys, eight at a time, so at most eight times over the entries (sixteen for
 # angles).
 
-cdef enum:
+cpdef enum:
     # The k from which a reservoir is used, more than MAX_PANEL_ROWS. Measured with 50,000 rows on
     # AVX2 (benchmarks/test_many_neighbors.py), in processor time: it costs as much as a heap for k
     # of about 100 for bytes, which are not refined, and for k of 250 to 400 for float32, of which
     # its looser bound refines a seventh more; at 10,000 a quarter (bytes) to a half (128 float32).
     RESERVOIR_K = 256
+
+cdef enum:
     RADIX = 256
 
 

@@ -22,7 +22,7 @@ from fastknn.metrics.keys import ABSENT
 from fastknn.reference import reference_distances, reference_knn, reference_topk
 from fastknn.voting.selection import topk
 
-MANY = _core.MANY_NEIGHBORS
+MANY = _core.RESERVOIR_K
 # Around the switch, and around what a reservoir holds before it drops anything.
 KS = [1, 2, MANY - 1, MANY, MANY + 1, 400]
 

@@ -19,8 +19,9 @@ const Kernels *fastknn_kernels(int level)
         return &fastknn_kernels_avx2;
 #endif
 #ifdef FASTKNN_HAVE_AVX512
-    if (level == 2 && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
+    if (level == 2 && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         return &fastknn_kernels_avx512;
 #endif
     return NULL;

@@ -164,7 +164,7 @@ BLOCK_SUM(l2_block, difference *difference)
         const uint8_t *a = one, *b = other;                                         \
         uint64_t total = 0;                                                         \
         while (width > 0) {                                                         \
-            const size_t count = width < BYTE_BLOCK ? width : BYTE_BLOCK;                     \
+            const size_t count = width < BYTE_BLOCK ? width : BYTE_BLOCK;           \
             total += (uint64_t)BLOCK(count, a, b, SIGN);                            \
             a += count;                                                             \
             b += count;                                                             \
