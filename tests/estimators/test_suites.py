@@ -89,12 +89,12 @@ SUITES = {
         least_fast=450,
         least_screened=600,
     ),
-    # Samplers without neighbors, ensembles, and CondensedNearestNeighbor, which fits a classifier
+    # Samplers without neighbors, ensembles, and CondensedNearestNeighbour, which fits a classifier
     # for each row, would take ten times as long; the latter has a module among the above.
     "imbalanced-learn's common tests": Suite(
         ("imblearn.tests.test_common",),
         least_fast=700,
-        only="ADASYN or AllKNN or EditedNearestNeighbors or NearMiss or NeighborhoodCleaning or "
+        only="ADASYN or AllKNN or EditedNearestNeighbours or NearMiss or NeighbourhoodCleaning or "
         "OneSided or SMOTE or Tomek",
     ),
 }
