@@ -1,96 +1,138 @@
-"""Data for the benchmarks, and what the machine is."""
+"""How the benchmarks are run: which of them, with which effort, and what is shown."""
 
+import importlib.metadata
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
+import data
 import pytest
+import summary
+from measure import BRIEF, FULL, Effort, Progress, SideBySide
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared" / "data"
-CACHE = ROOT / ".benchmarks"
-
-
-class Data(NamedTuple):
-    """Images and labels, and where they come from."""
-
-    train: np.ndarray
-    train_labels: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-    source: str
+HERE = Path(__file__).resolve().parent
+PROGRESS = pytest.StashKey[Progress]()
+VERSIONS = ("fastknn", "numpy", "scikit-learn", "scikit-learn-intelex", "faiss-cpu", "usearch")
 
 
-def generated(n_train: int, n_test: int, width: int) -> Data:
-    """Bytes of the same shape: smooth random images, so that neighbours exist."""
-    generator = np.random.default_rng(0)
-    basis = generator.normal(size=(24, width)).cumsum(axis=1)
-    rows = generator.normal(size=(n_train + n_test, 24)).astype(np.float32) @ basis
-    rows = rows / rows.std() * 50 + 128 + generator.normal(scale=10, size=(1, width))
-    images = np.clip(rows, 0, 255).astype(np.uint8)
-    labels = generator.integers(0, 10, n_train + n_test)
-    return Data(images[:n_train], labels[:n_train], images[n_train:], labels[n_train:], "generated")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("benchmark").addoption(
+        "--full",
+        action="store_true",
+        help="Run all benchmarks, with more rounds and more queries: about half an hour. By "
+        "default about a dozen run, which takes three minutes; a file, a test or -k that is "
+        "given chooses among all of them.",
+    )
 
 
-def loaded(load, path: Path) -> Data:
-    data = load(path)
-    return Data(data.train, data.train_labels, data.test, data.test_labels, path.name)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: a benchmark that runs with --full, or by its name")
+    if not config.option.benchmark_only:
+        return
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        config.args = [str(HERE)]  # the tests would only be skipped
+    # Its own table is kept for comparisons, which it is made for.
+    if not (config.option.benchmark_compare or config.option.benchmark_verbose):
+        config.option.benchmark_quiet = True
+
+
+def chosen_by_name(config: pytest.Config) -> bool:
+    """Whether the command line says which benchmarks it wants."""
+    return bool(config.option.keyword) or any(".py" in str(arg) for arg in config.args)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.benchmark_only:
+        return
+    if not (config.option.full or chosen_by_name(config)):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    progress = config.stash[PROGRESS] = Progress(config)
+    progress.n_benchmarks = sum("benchmark" in getattr(item, "fixturenames", ()) for item in items)
+
+
+@pytest.fixture
+def effort(request: pytest.FixtureRequest) -> Effort:
+    return FULL if request.config.option.full else BRIEF
+
+
+@pytest.fixture
+def side_by_side(benchmark, effort: Effort, request: pytest.FixtureRequest) -> SideBySide:
+    progress = request.config.stash.get(PROGRESS, None)
+    return SideBySide(benchmark, effort, progress.say if progress else lambda what: None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    progress = item.config.stash.get(PROGRESS, None)
+    if progress:
+        progress.begin(item.name)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    progress = item.config.stash.get(PROGRESS, None)
+    if progress and (report.when == "call" or report.outcome != "passed"):
+        benchmark = getattr(item, "funcargs", {}).get("benchmark")
+        info = benchmark.extra_info if benchmark else {}
+        progress.end(summary.in_words(info) if report.passed else report.outcome)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config):
+    if PROGRESS in config.stash and report.when == "call" and report.passed:
+        return "passed", "", ""  # the line of progress has said it
+    return None
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    if PROGRESS not in config.stash:
+        return
+    session = config._benchmarksession
+    before = {
+        saved["extra_info"]["title"]: saved["extra_info"]
+        for run in (session.compared_mapping or {}).values()
+        for saved in run.values()
+        if "title" in saved["extra_info"]
+    }
+    lines = summary.table((run.extra_info for run in session.benchmarks), before)
+    if len(lines) > 1:
+        terminalreporter.section("fastknn beside the best peer, median times")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")
-def cifar10() -> Data:
-    """FASTKNN_CIFAR10, or ../shared/data made into the official layout, or generated bytes."""
-    from fastknn.datasets import load_cifar10
-
-    path = os.environ.get("FASTKNN_CIFAR10")
-    maker = SHARED / "make_cifar10.py"
-    made = CACHE / "cifar-10-batches-bin"
-    if path is None and maker.exists() and not made.exists():
-        subprocess.run([sys.executable, str(maker), str(CACHE)], check=False)
-    path = Path(path) if path else made
-    return loaded(load_cifar10, path) if path.exists() else generated(50_000, 10_000, 3072)
+def cifar10() -> data.Data:
+    return data.cifar10()
 
 
 @pytest.fixture(scope="session")
-def mnist() -> Data:
-    """FASTKNN_MNIST, or ../shared/data, or generated bytes."""
-    from fastknn.datasets import load_mnist
-
-    path = Path(os.environ.get("FASTKNN_MNIST", SHARED / "mnist"))
-    return loaded(load_mnist, path) if path.exists() else generated(60_000, 10_000, 784)
+def mnist() -> data.Data:
+    return data.mnist()
 
 
-def pytest_benchmark_update_machine_info(config, machine_info) -> None:
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict) -> None:
     """What the figures were measured on and with."""
-    import importlib.metadata as metadata
-
     import fastknn
 
     machine_info["fastknn_cpu"] = fastknn.cpu_level()
     machine_info["threads"] = len(os.sched_getaffinity(0))
     machine_info["versions"] = {}
-    for name in (
-        "fastknn",
-        "numpy",
-        "scikit-learn",
-        "scikit-learn-intelex",
-        "faiss-cpu",
-        "usearch",
-    ):
+    for name in VERSIONS:
         try:
-            machine_info["versions"][name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
+            machine_info["versions"][name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
             machine_info["versions"][name] = "absent"
     try:
         from threadpoolctl import threadpool_info
-
+    except ImportError:
+        machine_info["blas"] = []
+    else:
         machine_info["blas"] = [
             f"{one['internal_api']} {one['version']} {one.get('architecture', '')}"
             for one in threadpool_info()
             if one["user_api"] == "blas"
         ]
-    except ImportError:
-        machine_info["blas"] = []

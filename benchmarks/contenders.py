@@ -3,12 +3,13 @@
 import importlib
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 Search = Callable[[np.ndarray, int], np.ndarray]  # (queries, k) -> distances (n, k)
 
-SPELLED = {"l1": "manhattan", "l2": "euclidean"}
+SKLEARN_METRIC = {"l1": "manhattan", "l2": "euclidean"}
 
 
 class Fastknn:
@@ -23,14 +24,14 @@ class Fastknn:
         return self.index.search(queries, k)[0]
 
     def work(self, n_queries: int) -> dict:
-        """Of the last search, by query."""
+        """Of the last search, per query."""
         stats = self.index.stats_
         return {
             "cascade": stats["cascade"],
             "reason": stats["reason"],
-            "survivors": [count / n_queries for count in stats["survivors"]],
-            "refined": stats["rows_refined"] / n_queries,
-            "given_up": stats["rows_given_up"] / n_queries,
+            "candidates": [count / n_queries for count in stats["candidates"]],
+            "rows_refined": stats["rows_refined"] / n_queries,
+            "rows_given_up": stats["rows_given_up"] / n_queries,
             "stage_seconds": {
                 name: seconds / n_queries for name, seconds in stats["stage_seconds"].items()
             },
@@ -44,18 +45,42 @@ def numpy_reference(train: np.ndarray, metric: str) -> Search:
     return lambda queries, k: reference_knn(queries, train, k, metric)[0]
 
 
+def numpy_as_taught(train: np.ndarray, metric: str) -> Search:
+    """What a course on image classification writes, in float32: no loop over training rows.
+
+    L2 expands (q - x)^2 = q^2 - 2qx + x^2, for all queries at once. L1 has no such form: one
+    query is subtracted from all training rows.
+    """
+    train = floats(train)
+    norms = np.square(train).sum(axis=1)
+
+    def squares(queries: np.ndarray) -> np.ndarray:
+        products = queries @ train.T
+        return np.square(queries).sum(axis=1)[:, None] - 2 * products + norms
+
+    def search(queries: np.ndarray, k: int) -> np.ndarray:
+        if metric == "l2":
+            distances = np.sqrt(np.maximum(squares(queries), 0))
+        else:
+            distances = np.stack([np.abs(train - query).sum(axis=1) for query in queries])
+        nearest = np.argsort(distances, axis=1)[:, :k]
+        return np.take_along_axis(distances, nearest, axis=1)
+
+    return search
+
+
 def scikit_learn(train: np.ndarray, metric: str) -> Search:
     from sklearn.neighbors import NearestNeighbors
 
     # By these names: under "l2" it misses its own fast path for Euclidean distances.
-    model = NearestNeighbors(algorithm="brute", metric=SPELLED[metric], n_jobs=-1)
+    model = NearestNeighbors(algorithm="brute", metric=SKLEARN_METRIC[metric], n_jobs=-1)
     model.fit(floats(train))
     return lambda queries, k: model.kneighbors(floats(queries), k)[0]
 
 
 def scikit_learn_intelex(train: np.ndarray, metric: str) -> Search:
     neighbors = importlib.import_module("sklearnex.neighbors")
-    model = neighbors.NearestNeighbors(algorithm="brute", metric=SPELLED[metric], n_jobs=-1)
+    model = neighbors.NearestNeighbors(algorithm="brute", metric=SKLEARN_METRIC[metric], n_jobs=-1)
     model.fit(floats(train))
     return lambda queries, k: model.kneighbors(floats(queries), k)[0]
 
@@ -94,27 +119,38 @@ def floats(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
 
 
-# Name: how it is built, and whether it wants floats. Order is that of tables and plots.
-CONTENDERS: dict[str, tuple[Callable[[np.ndarray, str], Search], bool]] = {
-    "fastknn": (Fastknn, False),
-    "fastknn direct": (partial(Fastknn, screen="direct"), False),
-    "faiss": (faiss, True),
-    "scikit-learn-intelex": (scikit_learn_intelex, True),
-    "usearch": (usearch, False),
-    "scikit-learn": (scikit_learn, True),
-    "NumPy reference": (numpy_reference, False),
+class Contender(NamedTuple):
+    """How it is built, and in which form it takes its queries."""
+
+    make: Callable[[np.ndarray, str], Search]
+    wants_floats: bool = True
+    # Queries in one call from which it is at its best under L2, where matrix products serve.
+    batch: int = 1
+    # So slow, and so little what anybody would choose, that only all the benchmarks have it.
+    only_full: bool = False
+
+
+# In the order of tables and plots.
+CONTENDERS: dict[str, Contender] = {
+    "fastknn": Contender(Fastknn, wants_floats=False),
+    "fastknn direct": Contender(partial(Fastknn, screen="direct"), wants_floats=False),
+    "faiss": Contender(faiss, batch=500),
+    "scikit-learn-intelex": Contender(scikit_learn_intelex, batch=500),
+    "usearch": Contender(usearch, wants_floats=False),
+    "scikit-learn": Contender(scikit_learn, batch=250),
+    "NumPy as taught": Contender(numpy_as_taught, batch=100),
+    "NumPy reference": Contender(numpy_reference, wants_floats=False, only_full=True),
 }
 
 
 def build(name: str, train: np.ndarray, metric: str) -> Search | str:
     """The contender's search over some rows, or why there is none."""
-    make, _ = CONTENDERS[name]
     try:
-        return make(train, metric)
+        return CONTENDERS[name].make(train, metric)
     except (ImportError, NotImplementedError) as error:
         return str(error)
 
 
 def in_its_form(name: str, queries: np.ndarray) -> np.ndarray:
     """Queries as the contender wants them, converted before the clock runs."""
-    return floats(queries) if CONTENDERS[name][1] else queries
+    return floats(queries) if CONTENDERS[name].wants_floats else queries
