@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastknn._utils.checks import (
-    _as_array,
-    as_count,
-    as_labels,
-    as_matrix,
-    checked_matrix,
-    refuse_masked,
-    several,
-)
+from fastknn._utils.arrays import refuse_masked
+from fastknn._utils.labels import as_labels
+from fastknn._utils.matrices import as_array, as_matrix, checked_matrix
+from fastknn._utils.scalars import as_count, distinct_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -326,7 +321,7 @@ def nearest_images(
 
 def _image_shape(image_shape) -> tuple[int, ...]:
     """A checked shape: (height, width) where there is one channel, or with 3 or 4 of them."""
-    several(image_shape, "image_shape", lambda length: as_count(length, "image_shape"))
+    distinct_values(image_shape, "image_shape", lambda length: as_count(length, "image_shape"))
     shape = tuple(image_shape)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
         raise ValueError(
@@ -342,7 +337,7 @@ def _without_single_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _flat_images(images, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Images as rows, in the type they have; pixels may be missing (NaN)."""
-    images = _as_array(images, name)
+    images = as_array(images, name)
     if images.ndim > 2:
         if _without_single_channel(images.shape[1:]) != shape:
             raise ValueError(
@@ -548,10 +543,10 @@ def decision_regions_side_by_side(
     y = _labels(y, "y", len(X))
     classes = _classes(y, y, "y", "y")
     codes = _codes(y, classes, "y must be labels")
-    ks = several(ks, "ks", lambda k: as_count(k, "ks"))
+    ks = distinct_values(ks, "ks", lambda k: as_count(k, "ks"))
     if max(ks) > len(X):
         raise ValueError(f"ks must be at most the number of points, {len(X)}; got {max(ks)}")
-    metrics = several(metrics, "metrics", _check_metric)
+    metrics = distinct_values(metrics, "metrics", _check_metric)
     shape = len(metrics), len(ks)
     axes = _check_axes(axes, shape)
     sides = _sides(X, resolution)

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
-from fastknn._utils.checks import check_progress
-
 Status = Callable[[str], object]
 
 
@@ -24,7 +22,7 @@ LINE = "{desc} [{elapsed}]"
 
 
 class Progress:
-    """What a search updates: a search may be given one, and `shown` yields one.
+    """What a search updates: a search may be given one, and `show_progress` yields one.
 
     Parameters
     ----------
@@ -46,14 +44,22 @@ def _ignore(_: object) -> None:
     """Progress that nobody wants to see."""
 
 
+def check_progress(progress) -> None:
+    """Raise unless a search can tell this object of its progress: see `show_progress`."""
+    if progress is None or isinstance(progress, bool):
+        return
+    if not callable(getattr(progress, "update", None)):
+        raise TypeError(f"progress must be a bool or have an update(n) method, got {progress!r}")
+
+
 @contextmanager
-def shown(progress: ProgressArgument, total: int) -> Iterator[Progress]:
-    """A function that is told how many more queries are done.
+def show_progress(progress: ProgressArgument, total: int) -> Iterator[Progress]:
+    """Show how many queries are done, until the block ends.
 
     Parameters
     ----------
     progress : bool, None, or object with an ``update(n)`` method
-        True for a tqdm bar, the object to be told itself, or else nothing.
+        True for a tqdm bar, an object that is updated itself, or else nothing.
     total : int
         Queries in all.
     """
@@ -72,14 +78,14 @@ def shown(progress: ProgressArgument, total: int) -> Iterator[Progress]:
 
 
 @contextmanager
-def said(progress: ProgressArgument) -> Iterator[Status]:
-    """A function that is told in words what is being done, before anything can be counted.
+def show_status(progress: ProgressArgument) -> Iterator[Status]:
+    """Show in words what is being done, where nothing can be counted, until the block ends.
 
     Parameters
     ----------
     progress : bool, None, or object with an ``update(n)`` method
-        True for a line on standard error that goes when this is over; what `shown` gave says it
-        beside its bar. Other objects count queries, and are told nothing.
+        True for a line on standard error that goes when this is over; what `show_progress`
+        yielded has the words beside its bar. Other objects count queries, and get no words.
     """
     check_progress(progress)
     if progress is True:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastknn._utils.checks import as_k
 from fastknn._utils.files import written_whole
+from fastknn._utils.scalars import as_k
 from fastknn._utils.threads import thread_count
 from fastknn.cli.arguments import (
     WEIGHTS,

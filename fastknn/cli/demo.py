@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastknn._utils.checks import as_k
+from fastknn._utils.scalars import as_k
 from fastknn._utils.threads import thread_count
 from fastknn.cli.arguments import add_k, add_n_jobs
 from fastknn.cli.command import Command

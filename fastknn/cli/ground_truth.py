@@ -3,7 +3,8 @@
 import argparse
 import time
 
-from fastknn._utils.checks import as_k, as_path, check_width, checked_matrix
+from fastknn._utils.matrices import check_width, checked_matrix
+from fastknn._utils.scalars import as_k, as_path
 from fastknn._utils.threads import thread_count
 from fastknn.cli.arguments import add_k, add_metric, add_n_jobs, add_progress
 from fastknn.cli.command import Command

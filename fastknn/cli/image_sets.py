@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastknn._utils.checks import as_path, check_width, checked_matrix
+from fastknn._utils.matrices import check_width, checked_matrix
+from fastknn._utils.scalars import as_path
 
 if TYPE_CHECKING:
     from fastknn.datasets import LabelledImages

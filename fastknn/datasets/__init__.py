@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from fastknn._utils.checks import as_path
+from fastknn._utils.scalars import as_path
 from fastknn.datasets import _idx, _table
 from fastknn.datasets._cifar import TEN, tar_layout
 from fastknn.datasets._sets import Dataset, LabelledImages, matched

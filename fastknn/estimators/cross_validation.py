@@ -18,17 +18,12 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastknn._utils.checks import (
-    array_of_columns,
-    as_count,
-    as_labels,
-    as_matrix,
-    as_ndarray,
-    check_progress,
-    checked_matrix,
-    several,
-)
-from fastknn._utils.progress import Progress, shown
+from fastknn._utils.arrays import as_ndarray
+from fastknn._utils.labels import as_labels
+from fastknn._utils.matrices import as_matrix, checked_matrix
+from fastknn._utils.progress import Progress, check_progress, show_progress
+from fastknn._utils.scalars import as_count, distinct_values
+from fastknn._utils.tables import array_of_columns
 from fastknn._utils.threads import thread_count
 from fastknn.estimators._docs import documented
 from fastknn.estimators.answers import HeldOutAnswers, HeldOutMeans, HeldOutVotes, run_slices
@@ -150,14 +145,14 @@ def cross_validate_k(
         raise TypeError(f"scoring must be one name or scorer, got {scoring!r}")
     folds = make_folds(cv, X, y, groups, regression)
     ks = _checked_ks(ks, min((len(train) for train, _ in folds or ()), default=len(X) - 1))
-    metrics = [str(metric) for metric in several(metrics, "metrics", metric_name)]
-    weights = [str(weight) for weight in several(weights, "weights", _check_weights)]
+    metrics = [str(metric) for metric in distinct_values(metrics, "metrics", metric_name)]
+    weights = [str(weight) for weight in distinct_values(weights, "weights", _check_weights)]
     combinations = list(ParameterGrid({"metric": metrics, "n_neighbors": ks, "weights": weights}))
     scores = np.empty((len(combinations), len(X) if folds is None else len(folds)))
     score = _score_for_each_row(scorer, scoring) if folds is None else scorer
     n_queries = len(X) if folds is None else sum(len(test) for _, test in folds)
     make_answers = partial(answers, ks=ks, weights=weights, n_jobs=n_jobs)
-    with shown(progress, n_queries * len(metrics)) as advance:
+    with show_progress(progress, n_queries * len(metrics)) as advance:
         options = {"n_jobs": n_jobs, "progress": Progress(advance)}
         for metric in metrics:
             places = [at for at, one in enumerate(combinations) if one["metric"] == metric]
@@ -246,7 +241,7 @@ def _checked_ks(ks: Sequence[int] | None, most: int) -> list[int]:
         raise ValueError("X must have two rows at least: one to learn from, one to hold out")
     if ks is None:
         return [k for k in KS if k <= most]
-    ks = several(ks, "ks", lambda k: as_count(k, "ks"))
+    ks = distinct_values(ks, "ks", lambda k: as_count(k, "ks"))
     if max(ks) > most:
         raise ValueError(
             f"ks must be at most {most}, the training rows of the smallest fold; got {max(ks)}"

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit, LeaveOneOut, check_cv
 from sklearn.utils.multiclass import type_of_target
 
-from fastknn._utils.checks import as_count, as_ndarray
+from fastknn._utils.arrays import as_ndarray
+from fastknn._utils.scalars import as_count
 
 # What scikit-learn takes as `cv`.
 Splitter: TypeAlias = (

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastknn._utils.checks import as_readable, hint_of_shape
+from fastknn._utils.sklearn_input import as_readable, hint_of_shape
 from fastknn.estimators.mixin import FastNeighbors, searchable
 
 

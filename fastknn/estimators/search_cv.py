@@ -13,11 +13,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastknn._utils.checks import (
-    as_readable,
-    hint_of_shape,
-)
 from fastknn._utils.naming import own_names
+from fastknn._utils.sklearn_input import as_readable, hint_of_shape
 from fastknn.estimators._docs import documented
 from fastknn.estimators.cross_validation import METRICS, WEIGHTS, Scores, cross_validate_k
 from fastknn.estimators.folds import Splitter

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
     _num_samples,
 )
 
-from fastknn._utils.checks import as_ndarray
+from fastknn._utils.arrays import as_ndarray
 from fastknn.estimators.drop_in import weights_of_neighbors
 from fastknn.estimators.growing import GrowingRows, as_type_if_exact
 

@@ -5,14 +5,10 @@ from numbers import Real
 
 import numpy as np
 
-from fastknn._utils.checks import (
-    as_count,
-    as_labels,
-    as_matrix,
-    check_progress,
-    check_width,
-    several,
-)
+from fastknn._utils.labels import as_labels
+from fastknn._utils.matrices import as_matrix, check_width
+from fastknn._utils.progress import check_progress
+from fastknn._utils.scalars import as_count, distinct_values
 from fastknn._utils.threads import thread_count
 from fastknn.search.calls import knn
 from fastknn.voting.votes import vote_proba
@@ -83,8 +79,10 @@ def probe(
     check_width(queries, train.shape[1], "test_features")
     train_labels = as_labels(train_labels, "train_labels", len(train))
     test_labels = as_labels(test_labels, "test_labels", len(queries))
-    asked = several(ks, "ks", lambda k: as_count(k, "ks"))
-    temperatures = [float(one) for one in several(temperatures, "temperatures", _temperature)]
+    asked = distinct_values(ks, "ks", lambda k: as_count(k, "ks"))
+    temperatures = [
+        float(one) for one in distinct_values(temperatures, "temperatures", _temperature)
+    ]
     effective = [min(k, len(train)) for k in asked]
     numbers, are_numbers = (one.dtype.kind in "biuf" for one in (train_labels, test_labels))
     if numbers != are_numbers:

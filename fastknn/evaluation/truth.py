@@ -8,18 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastknn._utils.checks import (
-    as_k,
-    as_matrix,
-    as_path,
-    as_queries,
-    check_progress,
-    checked_matrix,
-    warn_of_scales,
-)
 from fastknn._utils.files import check_ending, written_whole
+from fastknn._utils.matrices import as_matrix, as_queries, checked_matrix
 from fastknn._utils.naming import outline
-from fastknn._utils.progress import Progress, shown
+from fastknn._utils.progress import Progress, check_progress, show_progress
+from fastknn._utils.scalars import as_k, as_path
+from fastknn._utils.scales import warn_of_scales
 from fastknn._utils.threads import thread_count
 from fastknn.evaluation.vectors import open_vectors, write_ivecs
 from fastknn.metrics.keys import ABSENT, as_distances, equal_keys, merge, no_keys
@@ -187,7 +181,7 @@ def ground_truth(
     warn_of_scales(queries, train, metric)
     wanted = min(k + 1, len(train))  # one more, to see whether it ties
     best = no_keys(len(queries), wanted, metric, absent=True)
-    with shown(progress, len(queries)) as advance:
+    with show_progress(progress, len(queries)) as advance:
         for chunk in _chunks(train, row_bytes(train.dtype, train.shape[1], metric)):
             some = as_matrix(train[chunk], "train", check_finite=False)
             share = len(some) / len(train)

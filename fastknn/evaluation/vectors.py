@@ -15,9 +15,10 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from fastknn._utils.checks import as_ndarray, as_path
+from fastknn._utils.arrays import as_ndarray
 from fastknn._utils.files import kind_of_file, written_whole
 from fastknn._utils.npy import open_array, opened
+from fastknn._utils.scalars import as_path
 
 __all__ = ["open_vectors", "write_ivecs"]
 

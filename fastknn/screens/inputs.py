@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastknn._utils.checks import native_type
+from fastknn._utils.dtypes import native_type
 from fastknn._utils.rows import InBlocks, Rows
 from fastknn.engine import _core
 from fastknn.metrics.angles import EXTRA_COLUMNS, direction_error, direction_type, directions

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from fastknn._utils.checks import as_k, as_matrix, as_queries, check_progress
+from fastknn._utils.matrices import as_matrix, as_queries
+from fastknn._utils.progress import check_progress
+from fastknn._utils.scalars import as_k
 from fastknn._utils.threads import thread_count
 from fastknn.metrics.names import metric_name
 from fastknn.search.index import Index

@@ -12,20 +12,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastknn._utils.arrays import as_indices
 from fastknn._utils.changes import RowsSample
-from fastknn._utils.checks import (
-    as_count,
-    as_flag,
-    as_indices,
-    as_k,
-    as_matrix,
-    as_path,
-    as_queries,
-    check_progress,
-    check_width,
-    warn_of_scales,
-)
-from fastknn._utils.progress import said, shown
+from fastknn._utils.matrices import as_matrix, as_queries, check_width
+from fastknn._utils.progress import check_progress, show_progress, show_status
+from fastknn._utils.scalars import as_count, as_flag, as_k, as_path
+from fastknn._utils.scales import warn_of_scales
 from fastknn._utils.threads import check_n_jobs, for_each, thread_count
 from fastknn.engine import _core
 from fastknn.engine._core import cpu_level
@@ -79,7 +71,7 @@ class Index:
     n_jobs : int or None, default None
         Threads used to build the index: a positive number means itself; None and -1 mean all
         that this process may use, which containers, OMP_NUM_THREADS, threadpoolctl and joblib
-        may limit (see ``docs/threads.md``).
+        may limit (see the page "How many threads" of the documentation).
     check_finite : bool, default True
         False spares a pass over floats that are known to be neither NaN nor infinite; if some
         are, what is found is undefined.
@@ -173,7 +165,7 @@ class Index:
         self.screen = screen
         if screen == "auto":
             screen = choose(INDEX, Known.of(train, self.metric, k=k, n_threads=n_threads)).choice
-        with said(progress) as say:
+        with show_status(progress) as say:
             chosen, self.costs_ = choose_screen(
                 train, self.metric, screen, n_threads, k, packed=packed, say=say
             )
@@ -506,7 +498,7 @@ class Index:
         if pays_threads(len(queries), searcher.panels, k * KEY_BYTES):
             n_threads = thread_count(n_jobs)  # asking takes a tenth of the smallest searches
         if not len(queries):  # nothing to plan
-            with shown(progress, 0):
+            with show_progress(progress, 0):
                 self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
             return no_keys(0, k, self.metric)
         parts, n_splits = plan(
@@ -551,7 +543,7 @@ class Index:
             with lock:
                 tally.add(used)
 
-        with shown(progress, len(queries)) as advance:
+        with show_progress(progress, len(queries)) as advance:
             for_each(run, parts, n_threads)
         for other in found[1:]:
             merge(found[0], other)

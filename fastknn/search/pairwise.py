@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastknn._utils.checks import as_out, checked_matrix, warn_of_scales
+from fastknn._utils.arrays import as_out
+from fastknn._utils.matrices import checked_matrix
 from fastknn._utils.rows import InBlocks, Rows
+from fastknn._utils.scales import warn_of_scales
 from fastknn._utils.threads import for_each, thread_count
 from fastknn.engine import _core
 from fastknn.metrics.names import metric_name

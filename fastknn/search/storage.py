@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastknn._utils.checks import NATIVE
+from fastknn._utils.dtypes import NATIVE
 from fastknn._utils.files import new_folder
 from fastknn._utils.npy import open_array, opened
 from fastknn.engine import _core

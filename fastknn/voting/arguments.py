@@ -5,13 +5,14 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastknn._utils.checks import as_count, as_ndarray
+from fastknn._utils.arrays import as_ndarray
+from fastknn._utils.scalars import as_count
 
 
 def as_matrix_of(array: ArrayLike, name: str, kinds: str, meaning: str) -> NDArray[Any]:
     """``array`` as a non-empty two-dimensional ndarray of one of the dtype ``kinds``.
 
-    Other than `fastknn._utils.checks.as_matrix` it does not convert the array: votes and `topk`
+    Other than `fastknn._utils.matrices.as_matrix` it does not convert the array: votes and `topk`
     convert it a chunk of rows at a time. Values are not looked at, for infinity may be allowed.
     """
     array = as_ndarray(array, name, "a two-dimensional array")

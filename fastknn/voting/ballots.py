@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastknn._utils.checks import as_ndarray
+from fastknn._utils.arrays import as_ndarray
 from fastknn._utils.threads import for_each
 from fastknn.voting.arguments import as_count_up_to, as_matrix_of
 from fastknn.voting.chunks import as_kernel_array, chunk_slices

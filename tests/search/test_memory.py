@@ -16,7 +16,7 @@ from fastknn import (
     pairwise_distances,
 )
 from fastknn._utils import rows as rows_module
-from fastknn._utils.checks import as_matrix
+from fastknn._utils.matrices import as_matrix
 from fastknn._utils.rows import InBlocks, is_on_disk
 from fastknn.metrics import angles
 from fastknn.screens import cascade as cascades

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from fastknn import Index, knn, load_index, pairwise_distances
-from fastknn._utils import checks as _checks
+from fastknn._utils import matrices
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (20, 3), np.uint8)
 
@@ -100,7 +100,7 @@ def test_bad_matrices(index, error, match, matrix):
 @pytest.mark.parametrize("row", [0, 6, 7, 13, 14, 19])
 @pytest.mark.parametrize("column", [0, 2])
 def test_nan_is_found_anywhere(monkeypatch, dtype, row, column):
-    monkeypatch.setattr(_checks, "CHECK_ELEMENTS", 7 * 3)
+    monkeypatch.setattr(matrices, "CHECK_ELEMENTS", 7 * 3)
     train = TRAIN.astype(dtype)
     train[row, column] = np.nan
     for array in (train, np.asfortranarray(train), train[:, ::-1].copy()[:, ::-1]):

@@ -27,7 +27,7 @@ from fastknn import (
     pairwise_distances,
     probe,
 )
-from fastknn._utils.checks import as_matrix
+from fastknn._utils.matrices import as_matrix
 from fastknn.evaluation.vectors import write_ivecs
 
 METRICS = ("l1", "l2", "cosine")
