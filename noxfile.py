@@ -57,6 +57,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, with warnings as errors, into docs/_build/html."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """The benchmarks. Arguments go to pytest."""
     session.install(".[test,bench,plot]")

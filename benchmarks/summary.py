@@ -46,7 +46,8 @@ def duration(seconds: float) -> str:
     """
     size, unit = next((size, unit) for size, unit in UNITS if seconds >= size)
     number = seconds / (size or 1e-6)
-    return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
+    digits = f"{number:#.3g}".rstrip(".") if number < 999.5 else f"{number:,.0f}"
+    return f"{digits} {unit}"
 
 
 def times(ratio: float) -> str:

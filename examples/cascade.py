@@ -1,10 +1,18 @@
-"""Where the rows go: how many a query has left after each stage of the screens that were chosen."""
+"""
+What the screens leave to do
+============================
+
+Lower bounds on bytes rule rows out in stages; only the candidates that are left are compared
+exactly.
+"""
 
 from common import images, save
 from matplotlib import pyplot
 
 from fastknn import Index, plot
 
+# %%
+# Both metrics have screens of their own. `Index.reason` says what the chosen one took on a sample.
 data = images()
 figure, axes = pyplot.subplots(1, 2, figsize=(10, 2.4), layout="constrained")
 for ax, metric in zip(axes, ("l2", "l1"), strict=True):

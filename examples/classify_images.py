@@ -1,4 +1,9 @@
-"""Memorise the training images; label a new one like the most similar."""
+"""
+Label an image like the most similar ones
+=========================================
+
+Memorise the training images; a new image gets the label of the majority of its nearest ones.
+"""
 
 import numpy as np
 from common import images, save
@@ -6,6 +11,8 @@ from common import images, save
 from fastknn import Index, plot
 from fastknn.voting.votes import vote
 
+# %%
+# One search finds the ten nearest training images of every test image.
 data = images()
 index = Index(data.train, "l2")
 distances, indices = index.search(data.test, k=10)
@@ -13,7 +20,8 @@ predicted = vote(data.train_labels[indices], n_classes=10)
 right = predicted == data.test_labels
 print(f"{index}\nright: {right.mean():.2%} of {len(right):,}")
 
-# One test image of each class, with its neighbours.
+# %%
+# One test image of each class, with its neighbors.
 shown = np.array([np.flatnonzero(data.test_labels == label)[0] for label in range(10)])
 names = np.array(data.names)
 near = np.unique(indices[shown])

@@ -1,4 +1,10 @@
-"""The curse of dimensionality: points needed to cover a cube, and distances that draw together."""
+"""
+The curse of dimensionality
+===========================
+
+The points needed to cover a cube grow exponentially with its dimensions, and the distances to
+the nearest and to the farthest point draw together.
+"""
 
 import numpy as np
 from common import save
@@ -6,6 +12,8 @@ from matplotlib import pyplot
 
 from fastknn import knn, pairwise_distances
 
+# %%
+# Points a quarter of the cube's side apart along each axis: 4 to the power of the dimensions.
 random = np.random.default_rng(0)
 dimensions = [1, 2, 3, 5, 10, 20, 50, 100, 300, 1000]
 figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -17,6 +25,8 @@ axes[0].set(
     ylabel="points needed",
 )
 
+# %%
+# Among random points, the nearest is hardly nearer than the average in many dimensions.
 for metric, color in (("l1", "C0"), ("l2", "C1")):
     near, far = [], []
     for d in dimensions:

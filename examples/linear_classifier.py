@@ -1,4 +1,10 @@
-"""The contrast: a linear classifier f(x, W) = Wx + b, one template a class, beside neighbours."""
+"""
+A linear classifier beside nearest neighbors
+============================================
+
+A linear classifier f(x, W) = Wx + b learns one template per class: slow to train, quick to
+predict, and unable to separate what no line separates.
+"""
 
 import time
 
@@ -11,15 +17,16 @@ from sklearn.preprocessing import StandardScaler
 
 from fastknn import KNeighborsClassifier, plot
 
-# --- Templates, accuracy and time on images ---
-
+# %%
+# Templates, accuracy and time on images
+# --------------------------------------
 data = images(10_000, 2000)
 linear = make_pipeline(
     StandardScaler(), SGDClassifier(loss="log_loss", alpha=0.5, max_iter=30, random_state=0)
 )
 nearest = KNeighborsClassifier(5, metric="l1")
 lines = []
-for name, model in (("linear", linear), ("nearest neighbours", nearest)):
+for name, model in (("linear", linear), ("nearest neighbors", nearest)):
     started = time.perf_counter()
     model.fit(data.train, data.train_labels)
     fitted = time.perf_counter()
@@ -27,7 +34,7 @@ for name, model in (("linear", linear), ("nearest neighbours", nearest)):
     ended = time.perf_counter()
     lines.append(
         f"{name}: {accuracy:.1%}; training {fitted - started:.2f} s, "
-        f"prediction {(ended - fitted) / len(data.test) * 1e6:.0f} us an image"
+        f"prediction {(ended - fitted) / len(data.test) * 1e6:.0f} us per image"
     )
 print("\n".join(lines))
 
@@ -42,8 +49,10 @@ for ax, template, name in zip(axes, classifier.coef_ / scaler.scale_, data.names
 figure.suptitle("   ".join(lines), fontsize=8)
 save(figure, "linear_templates.png")
 
-# --- What no line separates ---
-
+# %%
+# What no line separates
+# ----------------------
+# Three sets of two classes in the plane.
 random = np.random.default_rng(0)
 points = random.uniform(-1, 1, size=(500, 2))
 modes = np.array([[-0.6, -0.5], [0.6, -0.4], [0, 0.65]])
@@ -57,6 +66,6 @@ for column, (name, labels) in zip(axes.T, sets.items(), strict=True):
     for ax, model in zip(column, (LogisticRegression(), KNeighborsClassifier(5)), strict=True):
         model.fit(points, labels)
         plot.decision_regions(model, points, labels, ax=ax)
-        kind = "linear" if isinstance(model, LogisticRegression) else "5 nearest neighbours"
+        kind = "linear" if isinstance(model, LogisticRegression) else "5 nearest neighbors"
         ax.set_title(f"{name}: {kind}, {model.score(points, labels):.0%}", fontsize=9)
 save(figure, "linear_regions.png")

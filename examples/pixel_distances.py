@@ -1,9 +1,16 @@
-"""Why pixel distances mislead: three copies at the same L2 distance from the original."""
+"""
+Why distances on pixels mislead
+===============================
+
+Three copies of an image that look quite different lie at the same L2 distance from it.
+"""
 
 import numpy as np
 from common import images, save
 from matplotlib import pyplot
 
+# %%
+# Each change has a strength; bisection finds the one that lies as far away as the others.
 data = images(200, 1)
 original = data.picture(data.train[int(np.argmax(data.train.astype(float).std(axis=1)))])
 height, width = original.shape[:2]
@@ -40,6 +47,8 @@ def shifted(strength: float) -> np.ndarray:
     return original * (1 - strength) + moved * strength
 
 
+# %%
+# The distance is the same, and what one sees is not.
 reach = min(distance(change(1.0)) for change in (boxed, tinted, shifted)) * 0.98
 figure, axes = pyplot.subplots(1, 4, figsize=(9, 2.7), layout="constrained")
 copies = {
