@@ -34,7 +34,8 @@ def load_sets(options: argparse.Namespace) -> "tuple[LabelledImages, LabelledIma
     ValueError, FileNotFoundError
         If a file is missing, foreign or in both sets, or the sets do not fit together.
     """
-    from fastknn.datasets import has_parts, matched, part_files
+    from fastknn.datasets._lookup import has_parts, part_files
+    from fastknn.datasets._sets import matched
 
     kind, files = part_files(as_path(options.train, "--train"), "train")
     if options.test is None:

@@ -2,7 +2,8 @@
 
 Nothing is downloaded. Every file is untrusted: its size is checked before memory is taken for
 what it claims to hold, and the pickles of CIFAR's Python layout are read without letting them
-name a single object outside this package. `_table` lists the formats.
+name a single object outside this package. `_table` lists the formats, and `_lookup` finds the
+files of a set.
 
 Labels
 ------
@@ -28,6 +29,7 @@ from pathlib import Path
 from fastknn._utils.scalars import as_path
 from fastknn.datasets import _idx, _table
 from fastknn.datasets._cifar import TEN, tar_layout
+from fastknn.datasets._lookup import file_format, locate, part_files, set_of_file
 from fastknn.datasets._sets import Dataset, LabelledImages, matched
 from fastknn.datasets._source import Part, look_at, refuse
 
@@ -99,7 +101,7 @@ def load_cifar10(path: str | os.PathLike[str], *, layout: str | None = None) -> 
     if archive is not None:
         return _load_dataset(path, _table.CIFAR_TAR, *archive)
     kinds = list(layouts.values()) if layout is None else [layouts[layout]]
-    found = _table.locate(kinds, path)
+    found = locate(kinds, path)
     found.files("names")  # part of the set, though a lone batch can do without
     return _load_dataset(path, found.kind, found.files("train"), found.files("test"))
 
@@ -167,7 +169,7 @@ def load_mnist(path: str | os.PathLike[str]) -> Dataset:
     ((2, 784), array([3, 8]), (28, 28))
     """
     path = as_path(path, "path")
-    found = _table.locate((_table.IDX,), path, any_set=False)
+    found = locate((_table.IDX,), path, any_set=False)
     sets = []
     for split in ("train", "test"):
         files = found.files(split)
@@ -236,8 +238,8 @@ def load_dataset(path: str | os.PathLike[str], *, label: str | None = None) -> D
     """
     path = as_path(path, "path")
     if not path.is_dir():
-        kind = _table.file_format(path)
-        found = None if kind.parts_inside(path) else _table.set_of_file(kind, path)
+        kind = file_format(path)
+        found = None if kind.parts_inside(path) else set_of_file(kind, path)
         if found is not None:
             return _load_dataset(path, kind, found.files("train"), found.files("test"), label)
     kind, train = part_files(path, "train")
@@ -320,39 +322,6 @@ def load_labelled_images(
         # Each part numbers its own words: the training part tells the numbers of both.
         return matched(kind.read(part_files(path, "train")[1], label), images)[1]
     return images
-
-
-# What other modules use -----------------------------------------------------------------------
-
-
-def part_files(path: str | os.PathLike[str], split: str) -> tuple[_table.Format, list[Part]]:
-    """The format of what is at a path, and what its training or test part is read from."""
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-    path = as_path(path, "path")
-    if path.is_dir():
-        found = _located(path)
-        return found.kind, found.files(split)
-    kind = _table.file_format(path)
-    parts = kind.parts_inside(path)
-    if parts:
-        return kind, parts[split]
-    if split == "test":
-        refuse(path, "a folder, of which to read the test part", "a file, which has no parts")
-    return kind, [Part(path)]
-
-
-def has_parts(path: str | os.PathLike[str]) -> bool:
-    """Whether a file holds a training and a test part, or a folder is more than one part itself."""
-    path = as_path(path, "path")
-    if path.is_dir():
-        below = _located(path).parts_below
-        return below is None or below["train"] != [Part(path)]
-    return bool(_table.file_format(path).parts_inside(path))
-
-
-def _located(path: Path) -> _table.Found:
-    return _table.locate([kind for kind in _table.FORMATS if kind.parts or kind.below], path)
 
 
 def _load_dataset(
