@@ -51,8 +51,9 @@ def imports(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy over a user's scripts: public names have types, and mistakes are found."""
+    """mypy over the package, and over a user's scripts, in which it must find the mistakes."""
     session.install(".[test]")
+    session.run("mypy")
     session.run("pytest", "-q", "tests/typing", *session.posargs)
 
 

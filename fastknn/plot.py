@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fastknn._utils.scalars import as_count, distinct_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "accuracy_over_k",
@@ -238,11 +239,11 @@ def _scores(results) -> tuple[list[Mapping], dict[str, np.ndarray]]:
 
 
 def nearest_images(
-    images: np.ndarray,
-    labels: Sequence,
-    train_images: np.ndarray,
-    train_labels: Sequence,
-    indices: np.ndarray,
+    images: ArrayLike,
+    labels: ArrayLike,
+    train_images: ArrayLike,
+    train_labels: ArrayLike,
+    indices: ArrayLike,
     image_shape: tuple[int, ...],
     *,
     axes: np.ndarray | None = None,
@@ -374,7 +375,7 @@ def _image(ax: Axes, pixels: np.ndarray, shape: tuple, title, frame: str | None)
 
 
 def decision_regions(
-    classifier, X: np.ndarray, y: Sequence, *, resolution: int = 200, ax: Axes | None = None
+    classifier, X: ArrayLike, y: ArrayLike, *, resolution: int = 200, ax: Axes | None = None
 ) -> Axes:
     """What a fitted classifier answers everywhere about points in two dimensions.
 
@@ -419,7 +420,8 @@ def decision_regions(
     grid = _grid(sides)
     if hasattr(X, "iloc"):
         # A classifier that was fitted on a table asks for the names of its columns.
-        grid = type(X)(grid, columns=X.columns)
+        table: Any = X
+        grid = type(table)(grid, columns=table.columns)
     regions = _predicted(classifier, grid, classes)
     return _draw_regions(_axes(ax), points, codes, sides, regions)
 
@@ -481,18 +483,20 @@ def _predicted(classifier, grid, classes: Sequence) -> np.ndarray:
     return _codes(answers, classes, "classifier must predict labels of its classes_")
 
 
-def _draw_regions(ax: Axes, points, codes, sides, regions) -> Axes:
-    colors = {"cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
+def _draw_regions(ax: Axes, points: np.ndarray, codes, sides, regions) -> Axes:
+    colors: dict[str, Any] = {"cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
     regions = regions.reshape(len(sides[1]), len(sides[0])) % 10
     ax.pcolormesh(*sides, regions, alpha=0.3, shading="nearest", rasterized=True, **colors)
-    ax.scatter(*points.T, c=codes % 10, s=9, edgecolor="white", linewidth=0.3, **colors)
+    ax.scatter(
+        points[:, 0], points[:, 1], c=codes % 10, s=9, edgecolor="white", linewidth=0.3, **colors
+    )
     ax.set(xticks=[], yticks=[])
     return ax
 
 
 def decision_regions_side_by_side(
-    X: np.ndarray,
-    y: Sequence,
+    X: ArrayLike,
+    y: ArrayLike,
     ks: Sequence[int] = (1, 3, 15),
     metrics: Sequence[str] = ("l1", "l2"),
     *,
@@ -577,8 +581,8 @@ def _check_metric(metric) -> None:
 
 
 def confusion(
-    labels: Sequence,
-    predicted: Sequence,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     names: Sequence[str] | None = None,
     ax: Axes | None = None,
@@ -662,7 +666,7 @@ def cost_over_n(seconds: Mapping[str, Mapping[int, float]], *, ax: Axes | None =
     >>> ax = plot.cost_over_n({"fastknn": {1000: 1e-5, 10_000: 5e-5}})
     """
     _check_ax(ax)
-    contenders = {}
+    contenders: dict[str, dict[int, float]] = {}
     for name, by_rows in _mapping(seconds, "seconds", "of contenders").items():
         if not isinstance(name, str):
             raise TypeError(f"seconds must name each contender by a str, got {name!r}")
@@ -672,7 +676,7 @@ def cost_over_n(seconds: Mapping[str, Mapping[int, float]], *, ax: Axes | None =
         for number in (*by_rows, *by_rows.values()):
             if not isinstance(number, Real) or isinstance(number, bool | np.bool_):
                 raise TypeError(f"seconds of {name!r} must hold numbers, got {number!r}")
-            if not 0 < number < np.inf:
+            if not 0 < float(number) < np.inf:
                 raise ValueError(f"seconds of {name!r} must be finite and above 0, got {number}")
         contenders[name] = dict(sorted(by_rows.items()))
     ax = _axes(ax)

@@ -72,8 +72,9 @@ def reference_knn(
         pairs = [[row[place] for place in some] for row, some in zip(keys, indices, strict=True)]
         return np.array([[_angle_distance(key) for key in row] for row in pairs]), indices
     kind = "l1" if metric == "l1" else "l2"
-    distances, indices = reference_topk(reference_distances(queries, train, kind), k)
-    return np.sqrt(distances) if metric == "l2" else distances, indices
+    nearest, indices = reference_topk(reference_distances(queries, train, kind), k)
+    distances: NDArray[np.float64] = np.asarray(nearest, np.float64)
+    return (np.sqrt(distances) if metric == "l2" else distances), indices
 
 
 def reference_angles(queries: ArrayLike, train: ArrayLike, metric: str) -> list[list[Fraction]]:
@@ -100,7 +101,7 @@ def _angle_key(query: list[int], row: list[int]) -> Fraction:
     return Fraction(-product * abs(product), squares) if squares else Fraction(0)
 
 
-def _whole(row: list[float], metric: str) -> list[int]:
+def _whole(row: list, metric: str) -> list[int]:
     """A row as whole numbers; under "correlation" its width times what is left without the mean."""
     room = (len(row) - 1).bit_length()
     bits = min(56, (125 - room * (2 if metric == "correlation" else 1)) // 2)

@@ -54,8 +54,8 @@ def first_item(array):
 def _repair(array, name: str) -> str:
     """What makes an array of some other library one that NumPy reads, by what it says of itself."""
     if first_item(array) is not array:
-        steps = _repair(first_item(array), "")
-        return f"[row{steps} for row in {name}]" if steps else ""
+        of_rows = _repair(first_item(array), "")
+        return f"[row{of_rows} for row in {name}]" if of_rows else ""
 
     def seen(attribute: str) -> str:
         try:

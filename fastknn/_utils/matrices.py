@@ -89,7 +89,7 @@ def as_array(array, name: str) -> np.ndarray:
     converted = as_ndarray(array, name, "a matrix (rows, width)")
     foreign = hasattr(array, "__array__") and not isinstance(array, np.ndarray)
     if foreign and converted.dtype == object and converted.ndim == 2:
-        return array_of_columns(converted.T, name)
+        return array_of_columns(list(converted.T), name)
     return converted
 
 

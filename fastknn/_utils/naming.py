@@ -1,7 +1,7 @@
 """What users are told of classes: their own name in errors, and few words of large arrays."""
 
 from types import FunctionType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def _renamed(function: FunctionType, name: str) -> FunctionType:
     return copy
 
 
-def outline(value: tuple) -> str:
+def outline(value: Any) -> str:
     """What a named tuple shows of itself: of an array its type and shape, of all else the value."""
     fields = (
         f"{name}={one.dtype} {one.shape}" if isinstance(one, np.ndarray) else f"{name}={one!r}"

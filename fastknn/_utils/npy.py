@@ -81,6 +81,7 @@ def open_array(path: str | os.PathLike[str], *, on_disk: bool) -> np.ndarray:
         if not header.n_bytes:
             return _arranged(header, np.empty(0, header.dtype), str(path))
         n_elements = math.prod(header.shape)
+        elements: np.ndarray
         try:
             if on_disk:
                 elements = np.memmap(stream, header.dtype, "r", header.n_header, (n_elements,))

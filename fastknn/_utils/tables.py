@@ -70,7 +70,7 @@ def _numbers(column: np.ndarray, name: str, place: int) -> np.ndarray:
             raise TypeError(
                 f"{name} must hold numbers, found {value!r} at row {row}, column {place}"
             )
-        elif isinstance(value, Integral) and abs(value) > LARGEST_INTEGER:
+        elif isinstance(value, Integral) and abs(int(value)) > LARGEST_INTEGER:
             raise ValueError(f"{name} has integers beyond 2**53, which float64 cannot hold exactly")
-        values.append(float(value))
+        values.append(float(value))  # type: ignore[arg-type]
     return np.array(values, np.float64)

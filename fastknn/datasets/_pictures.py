@@ -152,8 +152,9 @@ def _numbers(part: Part) -> tuple[dict[str, int], tuple[str, ...]]:
     for one, names in zip(parts, words, strict=True):
         numbers, class_names = as_classes(one, names, len(names), "the names of its folders")
         sets.append(LabelledImages(np.empty((len(names), 1)), numbers, class_names, (1,)))
-    sets = list(matched(*sets)) if len(sets) == 2 else sets
-    labels = {}
+    if len(sets) == 2:
+        sets = list(matched(sets[0], sets[1]))
+    labels: dict[str, int] = {}
     for names, one_set in zip(words, sets, strict=True):
         labels |= dict(zip(names, one_set.labels.tolist(), strict=True))
     return labels, sets[0].class_names

@@ -17,7 +17,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 1024
 CHUNK_BYTES = 1 << 20
-IDX_TYPES = {
+IDX_TYPES: dict[int, np.dtype] = {
     8: np.dtype("u1"),
     9: np.dtype("i1"),
     0xB: np.dtype(">i2"),

@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from fastknn._utils.arrays import as_ndarray
 from fastknn._utils.labels import as_labels
 from fastknn._utils.matrices import as_matrix, checked_matrix
-from fastknn._utils.progress import Progress, check_progress, show_progress
+from fastknn._utils.progress import Progress, ProgressArgument, check_progress, show_progress
 from fastknn._utils.scalars import as_count, distinct_values
 from fastknn._utils.tables import array_of_columns
 from fastknn._utils.threads import thread_count
@@ -75,7 +75,7 @@ def cross_validate_k(
     *,
     regression: bool = False,
     n_jobs: int | None = None,
-    progress: object = None,
+    progress: ProgressArgument = None,
 ) -> Scores:
     """Score every number of neighbors, metric and weighting on held-out folds.
 

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastknn._utils.naming import own_names
+from fastknn._utils.progress import ProgressArgument
 from fastknn._utils.sklearn_input import as_readable, hint_of_shape
 from fastknn.estimators._docs import documented
 from fastknn.estimators.cross_validation import METRICS, WEIGHTS, Scores, cross_validate_k
@@ -43,7 +44,7 @@ class BestNeighborsCV(BaseEstimator):
         cv: Splitter = 5,
         scoring: str | Callable[..., float] | None = None,
         n_jobs: int | None = None,
-        progress: object = False,
+        progress: ProgressArgument = False,
     ) -> None:
         self.ks, self.metrics, self.weights, self.cv = ks, metrics, weights, cv
         self.scoring, self.n_jobs, self.progress = scoring, n_jobs, progress

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastknn._utils.labels import as_labels
 from fastknn._utils.matrices import as_matrix, check_width
-from fastknn._utils.progress import check_progress
+from fastknn._utils.progress import ProgressArgument, check_progress
 from fastknn._utils.scalars import as_count, distinct_values
 from fastknn._utils.threads import thread_count
 from fastknn.search.calls import knn
@@ -20,15 +21,15 @@ SHARE_ELEMENTS = 1 << 24
 
 
 def probe(
-    train_features,
+    train_features: ArrayLike,
     train_labels,
-    test_features,
+    test_features: ArrayLike,
     test_labels,
     ks: Sequence[int] = (10, 20, 100, 200),
     temperatures: Sequence[float] = (0.07,),
     *,
     n_jobs: int | None = None,
-    progress=None,
+    progress: ProgressArgument = None,
 ) -> dict[str, np.ndarray]:
     """Judge embeddings by their nearest neighbors: top-1 and top-5 for every k and temperature.
 

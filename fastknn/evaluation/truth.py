@@ -3,15 +3,17 @@
 import importlib.util
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastknn._utils.files import check_ending, written_whole
 from fastknn._utils.matrices import as_matrix, as_queries, checked_matrix
 from fastknn._utils.naming import outline
-from fastknn._utils.progress import Progress, check_progress, show_progress
+from fastknn._utils.progress import Progress, ProgressArgument, check_progress, show_progress
 from fastknn._utils.scalars import as_k, as_path
 from fastknn._utils.scales import warn_of_scales
 from fastknn._utils.threads import thread_count
@@ -56,9 +58,15 @@ class GroundTruth(NamedTuple):
     tied: np.ndarray
     metric: str
 
-    __repr__ = outline
+    def __repr__(self) -> str:
+        return outline(self)
 
-    def save(self, path: str | os.PathLike[str], queries=None, train=None) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        queries: ArrayLike | None = None,
+        train: ArrayLike | None = None,
+    ) -> None:
         """Write it, in the form that the name says.
 
         Parameters
@@ -127,7 +135,13 @@ class GroundTruth(NamedTuple):
 
 
 def ground_truth(
-    queries, train, k: int = 100, metric: str = "l2", *, n_jobs: int | None = None, progress=None
+    queries: ArrayLike | os.PathLike[str],
+    train: ArrayLike | os.PathLike[str],
+    k: int = 100,
+    metric: str = "l2",
+    *,
+    n_jobs: int | None = None,
+    progress: ProgressArgument = None,
 ) -> GroundTruth:
     """Find the exact neighbors that approximate indexes are measured against.
 
@@ -191,7 +205,7 @@ def ground_truth(
                 min(wanted, len(some)),
                 max_key=best.keys[:, -1].copy(),  # no row beyond it will be among the best
                 n_jobs=n_jobs,
-                progress=Progress(lambda n, share=share: advance(n * share)),
+                progress=Progress(partial(_advance, advance, share)),
                 check_finite=False,
                 name=None,
             )
@@ -201,6 +215,11 @@ def ground_truth(
     tied = equal_keys(best, k - 1, -1) if wanted > k else np.zeros(len(queries), bool)
     distances = as_distances(best, metric)
     return GroundTruth(distances[:, :k].copy(), best.rows[:, :k].copy(), tied, metric)
+
+
+def _advance(advance: Progress, share: float, n: float) -> None:
+    """Count queries that were done against a share of the rows."""
+    advance(n * share)
 
 
 def check_truth_file(path: str | os.PathLike[str], name: str) -> Path:

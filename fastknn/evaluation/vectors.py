@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastknn._utils.arrays import as_ndarray
 from fastknn._utils.files import kind_of_file, written_whole
@@ -130,7 +131,7 @@ FORMATS = {
 }
 
 
-def write_ivecs(path: str | os.PathLike[str], rows) -> None:
+def write_ivecs(path: str | os.PathLike[str], rows: ArrayLike) -> None:
     """Write rows of integers, such as neighbors' indices, as .ivecs.
 
     Parameters

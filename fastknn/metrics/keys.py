@@ -38,7 +38,8 @@ class Keys(NamedTuple):
     low: np.ndarray | None
     rows: np.ndarray
 
-    __repr__ = outline
+    def __repr__(self) -> str:
+        return outline(self)
 
     def of(self, queries: slice) -> "Keys":
         """Of some of the queries: views."""
@@ -73,7 +74,7 @@ def equal_keys(found: Keys, place: int, other: int) -> np.ndarray:
 
 def as_distances(found: Keys, metric: str) -> np.ndarray:
     """What users see: keys as distances, in place, float64 and never descending."""
-    if metric in ANGLES:
+    if found.low is not None:
         _core.angle_distances(found.keys, found.low)
     elif metric == "l2":
         np.sqrt(found.keys, out=found.keys)

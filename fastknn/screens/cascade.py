@@ -29,6 +29,7 @@ SAD - ceil(error_x / scale) <= floor(T / scale).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -59,15 +60,18 @@ class Cascade:
         parts = [
             self._encode_block(rows[start : start + step]) for start in range(0, len(rows), step)
         ]
-        return [
-            tuple(np.concatenate(pieces) for pieces in zip(*stage, strict=True))
-            for stage in zip(*parts, strict=True)
-        ]
+        stages = []
+        for stage in zip(*parts, strict=True):
+            codes, scale, error = (np.concatenate(pieces) for pieces in zip(*stage, strict=True))
+            stages.append((codes, scale, error))
+        return stages
 
     def _encode_block(self, rows: np.ndarray) -> list[Encoded]:
         # Rows out of float32's safe range become the mean, at an unknown distance from it.
-        outside = ~(np.abs(rows).max(axis=1) < LARGEST) if rows.dtype.kind == "f" else False
-        if np.any(outside):
+        outside = np.zeros(len(rows), bool)
+        if rows.dtype.kind == "f":
+            outside = ~(np.abs(rows).max(axis=1) < LARGEST)
+        if outside.any():
             rows = np.where(outside[:, None], self.map.mean, rows)
         encoded = [
             quantize_l2(*stage) if scale is None else quantize_l1(*stage, scale)
@@ -140,13 +144,13 @@ def encode_for_all(
     """
     if not cascades:
         return []
-    most = max((cascade.map for cascade in cascades), key=lambda one: one.n_directions)
+    most: Any = max((cascade.map for cascade in cascades), key=lambda one: one.n_directions)
     heads = {
         id(head): (head, scale)
         for cascade in cascades
         for head, scale in zip(cascade.map.heads, cascade.scales, strict=True)
     }
-    every = [head for head, _ in heads.values()]
+    every: list[Any] = [head for head, _ in heads.values()]
     union = Cascade("all", replace(most, heads=every), [scale for _, scale in heads.values()])
     encoded = dict(zip(heads, union.encode_rows(rows, n_threads), strict=True))
 

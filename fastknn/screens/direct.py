@@ -42,16 +42,16 @@ class Direct(NamedTuple):
         queries: np.ndarray,
         kind: np.dtype,
         metric: str,
-        codes: list,
+        codes: "list[_core.CodeRows]",
         off: np.ndarray | None = None,
     ) -> tuple[dict, bool]:
         if not self.rounds:
             return {"codes": exactly(queries, kind), "errors": off}, False
-        codes, errors = rounded_to(queries, kind, metric)
+        rounded, errors = rounded_to(queries, kind, metric)
         if off is not None:
             errors = off if errors is None else errors + off
         final = kind == np.uint8 and errors is None
-        return {"codes": codes, "errors": errors}, final
+        return {"codes": rounded, "errors": errors}, final
 
     def fallback(self, kind: np.dtype, metric: str) -> "Direct | None":
         return DIFFERENCES if self == EXPANDED else None

@@ -140,7 +140,7 @@ class Projection:
         length = np.sqrt(np.einsum("ij,ij->i", centered, centered, dtype=np.float64))
         length *= 1 + 4 * U32  # centered is rounded
         for head in self.heads:
-            if head.directions is None:
+            if head.directions is None or along is None or self.directions is None:
                 values, off = centered, 4 * U32 * length
             else:
                 values = along[:, head.directions]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class FeatureTree:
     order: np.ndarray  # features in the order of the leaves: every subtree is a range of it
     mass: np.ndarray  # sum of the deviations of the leaves before each
     correlation: np.ndarray
-    root: "object"  # scipy.cluster.hierarchy.ClusterNode
+    root: Any  # scipy.cluster.hierarchy.ClusterNode
 
     @classmethod
     def of(cls, centered: np.ndarray) -> "FeatureTree":
@@ -84,15 +85,15 @@ class FeatureTree:
                 starts.append(start)
             else:
                 waiting += [(node.right, start + node.left.count), (node.left, start)]
-        first, ends = 0, []
+        first, ends = 0, list[int]()
         for start, end in zip(starts, [*starts[1:], len(self.order)], strict=True):
             if start > first and self.mass[end] - self.mass[first] > limit:
                 ends.append(start)
                 first = start
-        ends = np.array([*ends, len(self.order)], np.int64)
+        ends.append(len(self.order))
         leaders = np.repeat(self.order[[0, *ends[:-1]]], np.diff(ends, prepend=0))
         signs = np.where(self.correlation[self.order, leaders] < 0, -1, 1).astype(np.float32)
-        return Groups(self.order, ends, signs)
+        return Groups(self.order, np.array(ends, np.int64), signs)
 
 
 # Directions of the stages of a projection; with the length of the rest, whole vectors of bytes.
@@ -164,28 +165,29 @@ def _propose_l1(
     width = sample.shape[1]
     mean = np.median(sample, axis=0).astype(np.float32)
 
-    def fitted(head: Groups | None) -> tuple[Groups | None, float]:
-        return head, _l1_scale(GroupSums(mean, [head]), sample[:SCALE_ROWS])
+    def scale_of(head: Groups | None) -> float:
+        return _l1_scale(GroupSums(mean, [head]), sample[:SCALE_ROWS])
 
-    full = [fitted(None)] if floats or screen == "quantized" else []
+    full = [scale_of(None)] if floats or screen == "quantized" else []
     if full and screen in ("auto", "quantized"):
-        (head, scale) = full[0]
-        yield Cascade("quantized", GroupSums(mean, [head]), [scale])
+        yield Cascade("quantized", GroupSums(mean, [None]), [*full])
     plans = [plan for plan in PROJECTED_L1 if width >= FEWEST_GROUPS * plan[0]]
     if not plans or width > WIDEST_CLUSTERING or screen not in ("auto", "projected"):
         return
     tree = FeatureTree.of(_minus(sample, mean))
-    by_size = {largest: fitted(tree.groups(largest)) for plan in plans for largest in plan}
+    groups = {largest: tree.groups(largest) for plan in plans for largest in plan}
+    scales = {largest: scale_of(head) for largest, head in groups.items()}
     for plan in plans:
-        stages = [by_size[largest] for largest in plan]
-        name = "sums of " + ", then ".join(str(len(head.ends)) for head, _ in stages) + " groups"
-        heads, scales = zip(*stages, *full, strict=True)
-        yield Cascade(name, GroupSums(mean, list(heads)), list(scales))
+        heads = [groups[largest] for largest in plan]
+        name = "sums of " + ", then ".join(str(len(head.ends)) for head in heads) + " groups"
+        last = [None] if full else []
+        sums = GroupSums(mean, [*heads, *last])
+        yield Cascade(name, sums, [*(scales[largest] for largest in plan), *full])
 
 
 def _l1_scale(map: GroupSums, sample: np.ndarray) -> float:
     """The scale that makes the errors of a sample small, those of rounding and of clipping."""
     ((values, off),) = map.values(sample)
-    tried = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / _core.MAX_CODE
-    tried = [max(float(np.float32(scale)), SMALLEST) for scale in tried]
+    largest = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / _core.MAX_CODE
+    tried = [max(float(np.float32(scale)), SMALLEST) for scale in largest]
     return min(tried, key=lambda scale: np.median(quantize_l1(values, off, scale)[2]))

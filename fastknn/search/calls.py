@@ -1,9 +1,10 @@
 """Neighbors in one call: of queries, and of every row, with a screen where that pays."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastknn._utils.matrices import as_matrix, as_queries
-from fastknn._utils.progress import check_progress
+from fastknn._utils.progress import ProgressArgument, check_progress
 from fastknn._utils.scalars import as_k
 from fastknn._utils.threads import thread_count
 from fastknn.metrics.names import metric_name
@@ -14,7 +15,13 @@ __all__ = ["knn", "knn_graph"]
 
 
 def knn(
-    queries, train, k: int, metric: str = "l2", *, n_jobs: int | None = None, progress=None
+    queries: ArrayLike,
+    train: ArrayLike,
+    k: int,
+    metric: str = "l2",
+    *,
+    n_jobs: int | None = None,
+    progress: ProgressArgument = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the exact k nearest training rows of each query, in one call.
 
@@ -68,13 +75,13 @@ def knn(
 
 
 def knn_graph(
-    X,
+    X: ArrayLike,
     k: int,
     metric: str = "l2",
     *,
     include_self: bool = False,
     n_jobs: int | None = None,
-    progress=None,
+    progress: ProgressArgument = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the exact k nearest rows of every row: the graph that others build on.
 
@@ -147,7 +154,12 @@ def without_self(
 
 
 def index_for(
-    n_queries: int, train: np.ndarray, k: int, metric: str, n_jobs: int | None, progress=None
+    n_queries: int,
+    train: np.ndarray,
+    k: int,
+    metric: str,
+    n_jobs: int | None,
+    progress: ProgressArgument = None,
 ) -> Index:
     """An index of finite rows with the screen that suits so many queries for k neighbors."""
     metric = metric_name(metric)

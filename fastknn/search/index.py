@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastknn._utils.arrays import as_indices
 from fastknn._utils.changes import RowsSample
 from fastknn._utils.matrices import as_matrix, as_queries, check_width
-from fastknn._utils.progress import check_progress, show_progress, show_status
+from fastknn._utils.progress import ProgressArgument, check_progress, show_progress, show_status
 from fastknn._utils.scalars import as_count, as_flag, as_k, as_path
 from fastknn._utils.scales import warn_of_scales
 from fastknn._utils.threads import check_n_jobs, for_each, thread_count
@@ -135,14 +136,14 @@ class Index:
 
     def __init__(
         self,
-        train,
+        train: ArrayLike,
         metric: str = "l2",
         *,
         screen: str = "auto",
         expected_k: int = 10,
         n_jobs: int | None = None,
         check_finite: bool = True,
-        progress=None,
+        progress: ProgressArgument = None,
     ) -> None:
         _check_screen(screen)
         expected_k = as_count(expected_k, "expected_k")
@@ -158,7 +159,7 @@ class Index:
         screen: str,
         k: int,
         n_threads: int,
-        progress=None,
+        progress: ProgressArgument = None,
         packed: Searcher | None = None,
     ) -> None:
         """Choose a screen and pack the rows for it; `packed` is a searcher of the same rows."""
@@ -182,7 +183,12 @@ class Index:
         self._searcher, self.train = searcher, searcher.train
 
     def with_screen(
-        self, screen: str, *, expected_k: int = 10, n_jobs: int | None = None, progress=None
+        self,
+        screen: str,
+        *,
+        expected_k: int = 10,
+        n_jobs: int | None = None,
+        progress: ProgressArgument = None,
     ) -> "Index":
         """An index of the same rows, which are shared, with another screen.
 
@@ -227,7 +233,7 @@ class Index:
         )
         return other
 
-    def subset(self, rows, *, n_jobs: int | None = None) -> "Index":
+    def subset(self, rows: ArrayLike, *, n_jobs: int | None = None) -> "Index":
         """An index of some of the rows, with the same screens; nothing is chosen or encoded again.
 
         Parameters
@@ -287,7 +293,7 @@ class Index:
         others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
         if not others:
             return "no other fits these rows"
-        runner_up = min(others, key=others.get)
+        runner_up = min(others, key=others.__getitem__)
         shown = [name for name in dict.fromkeys([runner_up, "direct"]) if name in others]
         return f"{self.costs_[self.cascade]:.3g} us per query on a sample; " + ", ".join(
             f"{name} {others[name]:.3g}" for name in shown
@@ -330,7 +336,7 @@ class Index:
         }
         return "\n".join(["Index", *(f"  {name:<8} {line}" for name, line in lines.items())])
 
-    def append(self, rows, *, n_jobs: int | None = None) -> "Index":
+    def append(self, rows: ArrayLike, *, n_jobs: int | None = None) -> "Index":
         """Add training rows; they get the next indices.
 
         The screens stay as they were chosen, and only the new rows are encoded. The training
@@ -397,11 +403,11 @@ class Index:
 
     def search(
         self,
-        queries,
+        queries: ArrayLike,
         k: int,
         *,
         n_jobs: int | None = None,
-        progress=None,
+        progress: ProgressArgument = None,
         check_finite: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the exact k nearest training rows of each query.
@@ -462,12 +468,12 @@ class Index:
 
     def search_keys(
         self,
-        queries,
+        queries: ArrayLike,
         k: int,
         *,
         max_key: np.ndarray | None = None,
         n_jobs: int | None = None,
-        progress=None,
+        progress: ProgressArgument = None,
         check_finite: bool = True,
         name: str | None = "queries",
     ) -> Keys:

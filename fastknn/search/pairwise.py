@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastknn._utils.arrays import as_out
 from fastknn._utils.matrices import checked_matrix
@@ -23,7 +24,12 @@ SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
 
 
 def pairwise_distances(
-    queries, train, metric: str = "l2", *, out: np.ndarray | None = None, n_jobs: int | None = None
+    queries: ArrayLike,
+    train: ArrayLike,
+    metric: str = "l2",
+    *,
+    out: np.ndarray | None = None,
+    n_jobs: int | None = None,
 ) -> np.ndarray:
     """Distances from every query to every training row.
 
@@ -73,7 +79,7 @@ def pairwise_distances(
     train = checked_matrix(train, "train")
     queries = checked_matrix(queries, "queries", width=train.shape[1], may_be_none=True)
     common = _common_type(queries, train)
-    result_type = np.float32 if common == np.float32 else np.float64
+    result_type = np.dtype(np.float32 if common == np.float32 else np.float64)
     warn_of_scales(queries, train, metric)
     out = as_out(out, (len(queries), len(train)), result_type)
     if not len(queries):

@@ -83,7 +83,8 @@ class Known(NamedTuple):
     @classmethod
     def of(cls, train: np.ndarray, metric: str, **more) -> "Known":
         """What is known of some training rows."""
-        return cls(*train.shape, train.dtype, metric, **more)
+        n_rows, width = train.shape
+        return cls(n_rows, width, train.dtype, metric, **more)
 
     @property
     def n_elements(self) -> int:

@@ -107,6 +107,7 @@ class Searcher:
         with self._lock:
             if self._fallback is None:
                 screen = self.screen.fallback(self.kind, self.screen_metric)
+                assert screen is not None, "asked only where `may_give_up`"
                 self._fallback = Searcher(
                     self.train, self.metric, screen, self.n_threads, measures=self.measures
                 )
@@ -198,7 +199,7 @@ class Searcher:
             _core.CodeRows(old.codes[rows], self.screen_metric, old.scale[rows], old.error[rows])
             for old in self.codes
         ]
-        measures = self.measures[rows] if self.angles else None
+        measures = None if self.measures is None else self.measures[rows]
         return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
 
     def block(
@@ -228,7 +229,7 @@ class Searcher:
         encoded, final = self.screen.encode_queries(
             seen, self.kind, self.screen_metric, self.codes, off
         )
-        if self.angles:
+        if self.measures is not None:
             encoded.update(as_whole(queries, self.train, self.metric, self.measures))
             encoded["train"] = self.train
         elif not final:
@@ -249,7 +250,9 @@ def pack(panels: _core.Panels, seen: Rows | None, n_threads: int) -> None:
 
     def some(first: int) -> None:
         last = min(first + step, panels.n_panels)
-        panels.pack(first, last, seen[first * rows : last * rows] if made else None)
+        panels.pack(
+            first, last, seen[first * rows : last * rows] if isinstance(seen, InBlocks) else None
+        )
 
     for_each(some, range(0, panels.n_panels if panels.packed else 0, step), n_threads)
 

@@ -46,12 +46,11 @@ def save(
 ) -> None:
     """Write an index to a new folder, whole or not at all."""
     arrays: Arrays = {"train": searcher.train}
-    if searcher.angles:
+    if searcher.measures is not None:
         arrays["measures"] = searcher.measures
     screen, codes = searcher.screen, searcher.codes
     description = {"format": FORMAT, "version": VERSION, **description}
-    encoded = isinstance(screen, Cascade)
-    description["cascade"] = _take_apart(screen, arrays) if encoded else None
+    description["cascade"] = _take_apart(screen, arrays) if isinstance(screen, Cascade) else None
     for stage, rows in enumerate(codes):
         arrays[f"codes{stage}"] = rows.codes
         arrays[f"scale{stage}"], arrays[f"error{stage}"] = rows.scale, rows.error
@@ -214,7 +213,7 @@ def _checksum(array: np.ndarray) -> int:
     """CRC-32 of the bytes of a C-contiguous array, a chunk at a time."""
     data, value = array.reshape(-1).view(np.uint8), 0
     for start in range(0, data.size, CHUNK_BYTES):
-        value = zlib.crc32(data[start : start + CHUNK_BYTES], value)
+        value = zlib.crc32(data[start : start + CHUNK_BYTES].data, value)
     return value
 
 
@@ -225,12 +224,12 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
     """Put a cascade's arrays among the others, and say in JSON how they belong together."""
     mapping = cascade.map
     arrays["mean"] = mapping.mean
-    heads = []
+    heads: list[dict] = []
     for place, head in enumerate(mapping.heads):
-        if isinstance(mapping, Projection):
+        if isinstance(head, Head):
             rotation, columns = head.rotation, head.directions
-            columns = None if columns is None else [columns.start, columns.stop]
-            heads.append({"directions": columns, "rest": head.rest})
+            span = None if columns is None else [columns.start, columns.stop]
+            heads.append({"directions": span, "rest": head.rest})
             if isinstance(rotation, Hadamard):
                 arrays[f"order{place}"], arrays[f"signs{place}"] = rotation.order, rotation.signs
                 heads[-1]["block"] = rotation.block
@@ -276,7 +275,7 @@ def _groups(arrays: Arrays, place: int, width: int) -> Groups:
     ends = _part(arrays, f"ends{place}", np.int64, arrays[f"ends{place}"].size)
     _require_permutation(order, f"order{place}")
     ascending = ends.size > 0 and (np.diff(ends, prepend=0) >= 0).all() and ends[-1] == width
-    _require(ascending, f"ends{place} must be ends of groups")
+    _require(bool(ascending), f"ends{place} must be ends of groups")
     return Groups(order, ends, signs)
 
 
@@ -284,10 +283,9 @@ def _head(arrays: Arrays, place: int, head: dict, directions: Product | None, wi
     columns = head["directions"]
     if columns is not None:
         start, stop = columns
-        whole = type(start) is type(stop) is int and directions is not None
-        _require(
-            whole and 0 <= start < stop <= directions.width, f"directions {columns} are not there"
-        )
+        whole = type(start) is type(stop) is int
+        n_directions = 0 if directions is None else directions.width
+        _require(whole and 0 <= start < stop <= n_directions, f"directions {columns} are not there")
         columns, width = slice(start, stop), stop - start
     _require(type(head["rest"]) is bool, "rest must be true or false")
     width += head["rest"]
