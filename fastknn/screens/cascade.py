@@ -48,7 +48,7 @@ CODE_VECTOR = _core.VECTOR_BYTES
 
 @dataclass
 class Cascade:
-    """Stages from cheap to dear: a map with a head for each, and how it is rounded."""
+    """Stages from cheap to dear: what each takes of a map, and how that is rounded."""
 
     name: str
     map: Projection | GroupSums
@@ -93,22 +93,22 @@ class Cascade:
         first = codes[0]
         return _core.Panels(first.codes, metric, first.scale, first.error)
 
-    def fallback(self, kind: np.dtype, metric: str) -> Direct:
+    def fallback(self, dtype: np.dtype, metric: str) -> Direct:
         """What takes over where the cascade does not pay."""
-        return direct_screen(kind, metric)
+        return direct_screen(dtype, metric)
 
     def encode_queries(
         self,
         queries: np.ndarray,
-        kind: np.dtype,
+        dtype: np.dtype,
         metric: str,
         codes: "list[_core.CodeRows]",
-        off: np.ndarray | None = None,
+        slack: np.ndarray | None = None,
     ) -> tuple[dict, bool]:
         """Queries as the stages compare them: arguments of `_core.QueryBlock`; never final."""
         encoded = self.encode(queries)
-        if off is not None:  # maps move two points no further apart
-            encoded = [(code, scale, error + off) for code, scale, error in encoded]
+        if slack is not None:  # maps move two points no further apart
+            encoded = [(code, scale, error + slack) for code, scale, error in encoded]
         (first, scale, error), *later = encoded
         stages = [
             (rows, _core.CodeRows(encoded[0], metric, encoded[1], encoded[2]))
@@ -140,22 +140,22 @@ def encode_for_all(
 ) -> "list[list[_core.CodeRows]]":
     """Codes of the same rows for several cascades of one metric, as `encode_rows` has them.
 
-    Heads that they share are encoded once: by a cascade of all heads there are.
+    Stages that they share are encoded once: by a cascade of all stages that there are.
     """
     if not cascades:
         return []
     most: Any = max((cascade.map for cascade in cascades), key=lambda one: one.n_directions)
-    heads = {
-        id(head): (head, scale)
+    stages = {
+        id(stage): (stage, scale)
         for cascade in cascades
-        for head, scale in zip(cascade.map.heads, cascade.scales, strict=True)
+        for stage, scale in zip(cascade.map.stages, cascade.scales, strict=True)
     }
-    every: list[Any] = [head for head, _ in heads.values()]
-    union = Cascade("all", replace(most, heads=every), [scale for _, scale in heads.values()])
-    encoded = dict(zip(heads, union.encode_rows(rows, n_threads), strict=True))
+    every: list[Any] = [stage for stage, _ in stages.values()]
+    union = Cascade("all", replace(most, stages=every), [scale for _, scale in stages.values()])
+    encoded = dict(zip(stages, union.encode_rows(rows, n_threads), strict=True))
 
     def codes(cascade: Cascade) -> "list[_core.CodeRows]":
-        first, *later = [encoded[id(head)] for head in cascade.map.heads]
+        first, *later = [encoded[id(stage)] for stage in cascade.map.stages]
         narrow = np.ascontiguousarray(first.codes[:, : cascade.widths[0]])
         return [
             _core.CodeRows(narrow, cascade.map.metric, first.scale, first.error),

@@ -3,12 +3,12 @@
 A `Searcher` asks the same of both kinds:
 
     name                                 in words
-    encode_rows(train, n_threads)          codes of the rows, by stage; here none
+    encode_rows(train, n_threads)        codes of the rows, by stage; here none
     panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
-    code(queries, kind, metric, codes,   queries as arguments of `_core.QueryBlock`, for rows of the
-         off)                            type `kind`, each of which lies at most `off` (or None)
+    encode_queries(queries, dtype,       queries as arguments of `_core.QueryBlock`, for rows of the
+        metric, codes, slack)            type `dtype`, each of which lies at most `slack` (or None)
                                          away; and whether the scores are the distances
-    fallback(kind, metric)                what takes over where this one does not pay, or None
+    fallback(dtype, metric)              what takes over where this one does not pay, or None
 """
 
 from typing import NamedTuple
@@ -40,20 +40,20 @@ class Direct(NamedTuple):
     def encode_queries(
         self,
         queries: np.ndarray,
-        kind: np.dtype,
+        dtype: np.dtype,
         metric: str,
         codes: "list[_core.CodeRows]",
-        off: np.ndarray | None = None,
+        slack: np.ndarray | None = None,
     ) -> tuple[dict, bool]:
         if not self.rounds:
-            return {"codes": exactly(queries, kind), "errors": off}, False
-        rounded, errors = rounded_to(queries, kind, metric)
-        if off is not None:
-            errors = off if errors is None else errors + off
-        final = kind == np.uint8 and errors is None
+            return {"codes": exactly(queries, dtype), "errors": slack}, False
+        rounded, errors = rounded_to(queries, dtype, metric)
+        if slack is not None:
+            errors = slack if errors is None else errors + slack
+        final = dtype == np.uint8 and errors is None
         return {"codes": rounded, "errors": errors}, final
 
-    def fallback(self, kind: np.dtype, metric: str) -> "Direct | None":
+    def fallback(self, dtype: np.dtype, metric: str) -> "Direct | None":
         return DIFFERENCES if self == EXPANDED else None
 
 
@@ -65,17 +65,17 @@ EXPANDED = Direct("direct", packed=True, centered=True)
 DIFFERENCES = Direct("direct", packed=True, rounds=True)
 
 
-def direct_screen(kind: np.dtype, metric: str, name: str = "direct") -> Direct:
+def direct_screen(dtype: np.dtype, metric: str, name: str = "direct") -> Direct:
     """The screen that "none" or "direct" means for such rows."""
     if name == "none":
         return ROWS
-    return EXPANDED if metric == "l2" and kind.kind == "f" else DIFFERENCES
+    return EXPANDED if metric == "l2" and dtype.kind == "f" else DIFFERENCES
 
 
-def exactly(queries: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """Queries as the refine compares them: in float64, but bytes with bytes of their kind."""
-    alike = queries.dtype == kind and queries.itemsize == 1
-    return np.ascontiguousarray(queries, kind if alike else np.float64)
+def exactly(queries: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Queries as the refine compares them: in float64, but bytes with bytes of their type."""
+    alike = queries.dtype == dtype and queries.itemsize == 1
+    return np.ascontiguousarray(queries, dtype if alike else np.float64)
 
 
 def _middle(train: Rows) -> np.ndarray:

@@ -22,9 +22,9 @@ def screened_type(train: np.ndarray, metric: str) -> np.dtype:
 def row_bytes(dtype: np.dtype, width: int, metric: str) -> int:
     """Bytes that a row of this type becomes: as it is held or compared, whichever is more."""
     held = native_type(dtype)
-    seen = screened_type(np.empty((0, width), held), metric)
+    screened = screened_type(np.empty((0, width), held), metric)
     columns = width + EXTRA_COLUMNS if metric in ANGLES else width
-    return max(width * held.itemsize, columns * seen.itemsize)
+    return max(width * held.itemsize, columns * screened.itemsize)
 
 
 def as_screened(train: np.ndarray, metric: str) -> Rows:
@@ -32,12 +32,12 @@ def as_screened(train: np.ndarray, metric: str) -> Rows:
 
     Signed bytes are moved by `SIGN`, which keeps their distances.
     """
-    kind, width = screened_type(train, metric), train.shape[1]
+    dtype, width = screened_type(train, metric), train.shape[1]
     if metric in ANGLES:
         return InBlocks(
-            train, lambda some: directions(some, metric, kind), width + EXTRA_COLUMNS, kind
+            train, lambda some: directions(some, metric, dtype), width + EXTRA_COLUMNS, dtype
         )
-    return train if kind == train.dtype else InBlocks(train, _unsigned, width, kind)
+    return train if dtype == train.dtype else InBlocks(train, _unsigned, width, dtype)
 
 
 def queries_as_screened(
@@ -49,9 +49,9 @@ def queries_as_screened(
     that were given: it covers the rounding of the training rows, too.
     """
     if metric in ANGLES:
-        kind = screened_type(train, metric)
-        off = 2 * direction_error(train.shape[1], metric, kind)
-        return directions(queries, metric, kind, queries=True), np.full(len(queries), off)
+        dtype = screened_type(train, metric)
+        slack = 2 * direction_error(train.shape[1], metric, dtype)
+        return directions(queries, metric, dtype, queries=True), np.full(len(queries), slack)
     if train.dtype != np.int8:
         return queries, None
     return (_unsigned(queries), None) if queries.dtype == np.int8 else _moved(queries)

@@ -38,7 +38,7 @@ class Product:
         self._panels.pack(0, self._panels.n_panels)
 
     def loss(self, columns: slice = slice(None)) -> float:
-        """How far results may be off, as a share of the row's length: Cauchy on the above."""
+        """How far results may be off, as a share of the row's norm: Cauchy on the above."""
         depth = min(PRODUCT_DEPTH, len(self.matrix))
         return 1.01 * (depth + 4) * U32 * float(np.sqrt(self._squares[columns].sum()))
 
@@ -55,9 +55,9 @@ class Product:
 class Hadamard(NamedTuple):
     """Rounds of a permutation, signs and Hadamard transforms of blocks, padded with zeros.
 
-    Each of them keeps lengths, but for the scale, which `signs` holds: at most 2**(-levels / 2).
-    float32 is off by a factor 1 + u for each sum and for the sign, and so, since lengths are
-    kept on the way, by at most rounds (levels + 1) u of the row's length.
+    Each of them keeps norms, but for the scale, which `signs` holds: at most 2**(-levels / 2).
+    float32 is off by a factor 1 + u for each sum and for the sign, and so, since norms are
+    kept on the way, by at most rounds (levels + 1) u of the row's norm.
     """
 
     order: np.ndarray  # (rounds, padded) int64
@@ -82,7 +82,7 @@ class Hadamard(NamedTuple):
         return self.order.shape[1]
 
     def loss(self) -> float:
-        """How far results may be off, as a share of the row's length."""
+        """How far results may be off, as a share of the row's norm."""
         return 1.01 * len(self.order) * (self.block.bit_length() + 1) * U32
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
@@ -92,11 +92,11 @@ class Hadamard(NamedTuple):
         return out
 
 
-class Head(NamedTuple):
+class ProjectionStage(NamedTuple):
     """What one stage takes of a projection."""
 
     directions: slice | None  # None: all features
-    rest: bool  # whether the length of the rest is a coordinate
+    rest: bool  # whether the norm of the rest is a coordinate
     rotation: Product | Hadamard
 
     @property
@@ -109,53 +109,53 @@ Valued = tuple[np.ndarray, np.ndarray]
 
 @dataclass
 class Projection:
-    """L2: coordinates along some directions, the length of the rest, all mixed at random.
+    """L2: coordinates along some directions, the norm of the rest, all mixed at random.
 
     z(x) = R (V a, sqrt(|a|**2 - |V a|**2)) with a = x - mean. Proof that it contracts, where the
     spectral norms of V and R are at most one (`shrink`): I - V'V = W'W, so the last coordinate
     is |W a|, and (|W a| - |W b|)**2 <= |W (a - b)|**2, which with |V (a - b)|**2 adds up to
     |a - b|**2. R, which spreads energy evenly so that one scale fits a row, only shrinks.
 
-    Every head takes some of the directions, all of which come from one product; or z(x) = R a.
+    Every stage takes some of the directions, all of which come from one product; or z(x) = R a.
     """
 
     mean: np.ndarray  # (width,) float32
     directions: Product | None  # V', float32
-    heads: list[Head]
+    stages: list[ProjectionStage]
 
     metric = "l2"
 
     @property
     def widths(self) -> list[int]:
-        return [head.width for head in self.heads]
+        return [stage.width for stage in self.stages]
 
     @property
     def n_directions(self) -> int:
         return 0 if self.directions is None else self.directions.width
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
-        """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
+        """z of some rows, float64, and a bound on how far it lies from the exact z; by stage."""
         centered = _minus(rows, self.mean)
         along = None if self.directions is None else self.directions(centered)
-        length = np.sqrt(np.einsum("ij,ij->i", centered, centered, dtype=np.float64))
-        length *= 1 + 4 * U32  # centered is rounded
-        for head in self.heads:
-            if head.directions is None or along is None or self.directions is None:
-                values, off = centered, 4 * U32 * length
+        norm = np.sqrt(np.einsum("ij,ij->i", centered, centered, dtype=np.float64))
+        norm *= 1 + 4 * U32  # centered is rounded
+        for stage in self.stages:
+            if stage.directions is None or along is None or self.directions is None:
+                values, slack = centered, 4 * U32 * norm
             else:
-                values = along[:, head.directions]
-                off = (self.directions.loss(head.directions) + 4 * U32) * length
-            if head.rest:
-                square = np.maximum(length**2 - np.einsum("ij,ij->i", values, values), 0)
+                values = along[:, stage.directions]
+                slack = (self.directions.loss(stage.directions) + 4 * U32) * norm
+            if stage.rest:
+                square = np.maximum(norm**2 - np.einsum("ij,ij->i", values, values), 0)
                 rest = np.sqrt(square)
                 values = np.column_stack([values, rest])
                 # |sqrt(s + d) - sqrt(s)| <= min(sqrt(|d|), |d| / sqrt(s))
-                miss = 16 * U32 * length**2 + 2 * off * length + off**2
-                off = off + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
-            # |z| is at most the length, but for what was off before.
-            values = head.rotation(values)
-            off = off + head.rotation.loss() * (length + off)
-            yield values, off + 4 * (head.width + PRODUCT_DEPTH) * U64 * head.width * length
+                miss = 16 * U32 * norm**2 + 2 * slack * norm + slack**2
+                slack = slack + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
+            # |z| is at most the norm, but for what was off before.
+            values = stage.rotation(values)
+            slack = slack + stage.rotation.loss() * (norm + slack)
+            yield values, slack + 4 * (stage.width + PRODUCT_DEPTH) * U64 * stage.width * norm
 
 
 class Groups(NamedTuple):
@@ -172,31 +172,31 @@ class GroupSums:
 
     z_g(x) = sum over the group of s_i (x_i - mean_i), s_i = 1 or -1, for any mean. Proof that it
     contracts: |z_g(x) - z_g(y)| = |sum s_i (x_i - y_i)| <= sum |x_i - y_i| over the group, and
-    the groups of one head are disjoint.
+    the groups of one stage are disjoint.
     """
 
     mean: np.ndarray  # (width,) float32
-    heads: list[Groups | None]  # None: every feature by itself
+    stages: list[Groups | None]  # None: every feature by itself
 
     metric = "l1"
     n_directions = 0
 
     @property
     def widths(self) -> list[int]:
-        return [len(self.mean) if head is None else len(head.ends) for head in self.heads]
+        return [len(self.mean) if stage is None else len(stage.ends) for stage in self.stages]
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
-        """z of some rows, float64, and a bound on how far it lies from the exact z; by head."""
+        """z of some rows, float64, and a bound on how far it lies from the exact z; by stage."""
         centered = _minus(rows, self.mean)
         # Each feature is rounded to float32, twice at most; the sums are float64.
-        off = 4 * U32 * np.abs(centered).sum(axis=1, dtype=np.float64)
-        for head in self.heads:
-            if head is None:
-                yield centered.astype(np.float64), off
+        slack = 4 * U32 * np.abs(centered).sum(axis=1, dtype=np.float64)
+        for stage in self.stages:
+            if stage is None:
+                yield centered.astype(np.float64), slack
             else:
-                sums = np.empty((len(rows), len(head.ends)))
-                _core.group_sums(centered, *head, sums)
-                yield sums, off
+                sums = np.empty((len(rows), len(stage.ends)))
+                _core.group_sums(centered, *stage, sums)
+                yield sums, slack
 
 
 def _minus(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:

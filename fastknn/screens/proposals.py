@@ -16,9 +16,9 @@ from fastknn.screens.maps import (
     Groups,
     GroupSums,
     Hadamard,
-    Head,
     Product,
     Projection,
+    ProjectionStage,
     _minus,
     random_rotation,
     shrink,
@@ -96,7 +96,7 @@ class FeatureTree:
         return Groups(self.order, np.array(ends, np.int64), signs)
 
 
-# Directions of the stages of a projection; with the length of the rest, whole vectors of bytes.
+# Directions of the stages of a projection; with the norm of the rest, whole vectors of bytes.
 PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
 # Features in a group at most, by stage.
 PROJECTED_L1 = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
@@ -109,17 +109,17 @@ def propose(
     metric: str,
     screen: str,
     seed: int = 0,
-    seen: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
+    screened: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
 ) -> Iterator[Cascade]:
     """Cascades that may pay for these rows, of the kinds that `screen` names.
 
-    `seen` gives rows as screens compare them.
+    `screened` gives rows as screens compare them.
     Where the training rows are floats, the last stage is their rounding at full length, if the
     width allows; where they are bytes, the exact distance costs no more than that.
     """
     generator = np.random.default_rng(seed)
     places = np.sort(generator.choice(len(train), min(len(train), SAMPLE_ROWS), replace=False))
-    sample = seen(train[places])
+    sample = screened(train[places])
     largest = max(abs(float(sample.min())), abs(float(sample.max())))
     if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
         return
@@ -134,7 +134,7 @@ def _propose_l2(
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     full = []
     if floats or screen == "quantized":
-        full = [Head(None, False, _random_rotation(width, generator))]
+        full = [ProjectionStage(None, False, _random_rotation(width, generator))]
         if screen in ("auto", "quantized"):
             yield Cascade("quantized", Projection(mean, None, full), [None])
     plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
@@ -143,14 +143,14 @@ def _propose_l2(
     most = max(plan[-1] for plan in plans)
     principal = shrink(principal_directions(_minus(sample, mean), most, generator))
     projected = {
-        n: Head(slice(0, n), True, Product(random_rotation(n + 1, generator)))
+        n: ProjectionStage(slice(0, n), True, Product(random_rotation(n + 1, generator)))
         for n in sorted({n for plan in plans for n in plan})
     }
     for plan in plans:
-        heads = [projected[n] for n in plan] + full
+        stages = [projected[n] for n in plan] + full
         product = Product(principal[:, : plan[-1]])
-        name = "projected to " + ", then ".join(str(head.width) for head in heads)
-        yield Cascade(name, Projection(mean, product, heads), [None] * len(heads))
+        name = "projected to " + ", then ".join(str(stage.width) for stage in stages)
+        yield Cascade(name, Projection(mean, product, stages), [None] * len(stages))
 
 
 def _random_rotation(width: int, generator: np.random.Generator) -> Product | Hadamard:
@@ -165,8 +165,8 @@ def _propose_l1(
     width = sample.shape[1]
     mean = np.median(sample, axis=0).astype(np.float32)
 
-    def scale_of(head: Groups | None) -> float:
-        return _l1_scale(GroupSums(mean, [head]), sample[:SCALE_ROWS])
+    def scale_of(stage: Groups | None) -> float:
+        return _l1_scale(GroupSums(mean, [stage]), sample[:SCALE_ROWS])
 
     full = [scale_of(None)] if floats or screen == "quantized" else []
     if full and screen in ("auto", "quantized"):
@@ -176,18 +176,18 @@ def _propose_l1(
         return
     tree = FeatureTree.of(_minus(sample, mean))
     groups = {largest: tree.groups(largest) for plan in plans for largest in plan}
-    scales = {largest: scale_of(head) for largest, head in groups.items()}
+    scales = {largest: scale_of(stage) for largest, stage in groups.items()}
     for plan in plans:
-        heads = [groups[largest] for largest in plan]
-        name = "sums of " + ", then ".join(str(len(head.ends)) for head in heads) + " groups"
+        stages = [groups[largest] for largest in plan]
+        name = "sums of " + ", then ".join(str(len(stage.ends)) for stage in stages) + " groups"
         last = [None] if full else []
-        sums = GroupSums(mean, [*heads, *last])
+        sums = GroupSums(mean, [*stages, *last])
         yield Cascade(name, sums, [*(scales[largest] for largest in plan), *full])
 
 
 def _l1_scale(map: GroupSums, sample: np.ndarray) -> float:
     """The scale that makes the errors of a sample small, those of rounding and of clipping."""
-    ((values, off),) = map.values(sample)
+    ((values, slack),) = map.values(sample)
     largest = np.quantile(np.abs(values), [0.99, 0.995, 0.998, 0.999, 1]) / _core.MAX_CODE
     tried = [max(float(np.float32(scale)), SMALLEST) for scale in largest]
-    return min(tried, key=lambda scale: np.median(quantize_l1(values, off, scale)[2]))
+    return min(tried, key=lambda scale: np.median(quantize_l1(values, slack, scale)[2]))

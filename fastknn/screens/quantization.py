@@ -17,23 +17,23 @@ def upwards(values: np.ndarray) -> np.ndarray:
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def quantize_l2(values: np.ndarray, off: np.ndarray) -> Encoded:
+def quantize_l2(values: np.ndarray, slack: np.ndarray) -> Encoded:
     """Bytes, scale and error of rows of values, at the finest scale that holds each row.
 
     But none below what the values are off by: errors stay within sqrt(width) / 2 + 1 scales.
     """
-    scale = upwards(np.maximum(np.abs(values).max(axis=1) / _core.MAX_CODE, off))
+    scale = upwards(np.maximum(np.abs(values).max(axis=1) / _core.MAX_CODE, slack))
     np.maximum(scale, NO_SCALE, out=scale)
     codes = np.rint(values / scale[:, None])
     missed = values - codes * scale[:, None].astype(np.float64)
-    error = np.sqrt(np.einsum("ij,ij->i", missed, missed)) + off
+    error = np.sqrt(np.einsum("ij,ij->i", missed, missed)) + slack
     return (codes + _core.CODE_ZERO).astype(np.uint8), scale, _rounded_up(error, values)
 
 
-def quantize_l1(values: np.ndarray, off: np.ndarray, scale: float) -> Encoded:
+def quantize_l1(values: np.ndarray, slack: np.ndarray, scale: float) -> Encoded:
     """Bytes, scale and error of rows of values, at a given scale; what is clipped is in error."""
     codes = np.clip(np.rint(values / scale), -_core.CODE_ZERO, _core.MAX_CODE)
-    error = np.abs(values - codes * scale).sum(axis=1) + off
+    error = np.abs(values - codes * scale).sum(axis=1) + slack
     scales = np.full(len(values), scale, np.float32)
     return (codes + _core.CODE_ZERO).astype(np.uint8), scales, _rounded_up(error, values)
 

@@ -57,14 +57,14 @@ class Searcher:
         self.train, self.metric, self.screen = train, metric, screen
         self.n_threads, self._fallback, self._lock = n_threads, fallback, Lock()
         self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
-        self.kind = screened_type(train, metric)
+        self.screened_dtype = screened_type(train, metric)
         if self.angles and measures is None:
             measures = measured(train, metric, n_threads)
         self.measures = measures
-        seen = as_screened(train, metric)
-        self.codes = screen.encode_rows(seen, n_threads) if codes is None else codes
-        self.panels = screen.panels(seen, self.screen_metric, self.codes)
-        pack(self.panels, None if self.codes else seen, n_threads)
+        screened = as_screened(train, metric)
+        self.codes = screen.encode_rows(screened, n_threads) if codes is None else codes
+        self.panels = screen.panels(screened, self.screen_metric, self.codes)
+        pack(self.panels, None if self.codes else screened, n_threads)
         self._on_disk: bool | None = None
 
     def __reduce__(self) -> tuple:
@@ -92,7 +92,7 @@ class Searcher:
     @property
     def may_give_up(self) -> bool:
         """Whether a search that does not pay may go to the fallback."""
-        fallback = self.screen.fallback(self.kind, self.screen_metric)
+        fallback = self.screen.fallback(self.screened_dtype, self.screen_metric)
         if fallback is not None and self._on_disk is None:
             self._on_disk = is_on_disk(self.train)
         return may_fall_back(fallback is not None, bool(self._on_disk))
@@ -106,7 +106,7 @@ class Searcher:
         """The same rows for the fallback: packed when first asked for, and kept."""
         with self._lock:
             if self._fallback is None:
-                screen = self.screen.fallback(self.kind, self.screen_metric)
+                screen = self.screen.fallback(self.screened_dtype, self.screen_metric)
                 assert screen is not None, "asked only where `may_give_up`"
                 self._fallback = Searcher(
                     self.train, self.metric, screen, self.n_threads, measures=self.measures
@@ -159,7 +159,7 @@ class Searcher:
             packed = self.packed_as(screen)
             if packed is not None:
                 return packed
-        fallback = screen.fallback(self.kind, self.screen_metric)
+        fallback = screen.fallback(self.screened_dtype, self.screen_metric)
         return Searcher(
             self.train,
             self.metric,
@@ -225,9 +225,9 @@ class Searcher:
 
     def encode_queries(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""
-        seen, off = queries_as_screened(queries, self.train, self.metric)
+        screened, slack = queries_as_screened(queries, self.train, self.metric)
         encoded, final = self.screen.encode_queries(
-            seen, self.kind, self.screen_metric, self.codes, off
+            screened, self.screened_dtype, self.screen_metric, self.codes, slack
         )
         if self.measures is not None:
             encoded.update(as_whole(queries, self.train, self.metric, self.measures))
@@ -242,17 +242,15 @@ def _unpickled(train, metric, screen, codes, measures) -> Searcher:
     return Searcher(train, metric, screen, thread_count(None), codes, measures)
 
 
-def pack(panels: _core.Panels, seen: Rows | None, n_threads: int) -> None:
-    """Fill all panels, with rows of `seen` where these are made a block at a time."""
-    made = isinstance(seen, InBlocks)
-    elements = BLOCK_ELEMENTS if made else PACKED_ELEMENTS
+def pack(panels: _core.Panels, screened: Rows | None, n_threads: int) -> None:
+    """Fill all panels, with rows of `screened` where these are made a block at a time."""
+    made = screened if isinstance(screened, InBlocks) else None
+    elements = PACKED_ELEMENTS if made is None else BLOCK_ELEMENTS
     step, rows = max(1, elements // (panels.width * panels.panel_rows)), panels.panel_rows
 
     def some(first: int) -> None:
         last = min(first + step, panels.n_panels)
-        panels.pack(
-            first, last, seen[first * rows : last * rows] if isinstance(seen, InBlocks) else None
-        )
+        panels.pack(first, last, None if made is None else made[first * rows : last * rows])
 
     for_each(some, range(0, panels.n_panels if panels.packed else 0, step), n_threads)
 

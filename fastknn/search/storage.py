@@ -26,11 +26,11 @@ from fastknn.engine import _core
 from fastknn.metrics.angles import EXTRA_COLUMNS
 from fastknn.metrics.names import ANGLES, METRIC_NAMES, kernel_metric
 from fastknn.screens.cascade import Cascade
-from fastknn.screens.maps import Groups, GroupSums, Hadamard, Head, Product, Projection
+from fastknn.screens.maps import Groups, GroupSums, Hadamard, Product, Projection, ProjectionStage
 from fastknn.search.searcher import Searcher, screen_of
 
 FORMAT = "fastknn index"
-VERSION = 4
+VERSION = 5
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
 # What goes wrong where a value of the description has another type, or none.
@@ -224,47 +224,47 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
     """Put a cascade's arrays among the others, and say in JSON how they belong together."""
     mapping = cascade.map
     arrays["mean"] = mapping.mean
-    heads: list[dict] = []
-    for place, head in enumerate(mapping.heads):
-        if isinstance(head, Head):
-            rotation, columns = head.rotation, head.directions
+    stages: list[dict] = []
+    for place, stage in enumerate(mapping.stages):
+        if isinstance(stage, ProjectionStage):
+            rotation, columns = stage.rotation, stage.directions
             span = None if columns is None else [columns.start, columns.stop]
-            heads.append({"directions": span, "rest": head.rest})
+            stages.append({"directions": span, "rest": stage.rest})
             if isinstance(rotation, Hadamard):
                 arrays[f"order{place}"], arrays[f"signs{place}"] = rotation.order, rotation.signs
-                heads[-1]["block"] = rotation.block
+                stages[-1]["block"] = rotation.block
             else:
                 arrays[f"rotation{place}"] = rotation.matrix
         else:
-            if head is not None:
-                arrays.update({f"{part}{place}": getattr(head, part) for part in Groups._fields})
-            heads.append({"groups": head is not None})
+            if stage is not None:
+                arrays.update({f"{part}{place}": getattr(stage, part) for part in Groups._fields})
+            stages.append({"groups": stage is not None})
     if isinstance(mapping, Projection) and mapping.directions is not None:
         arrays["directions"] = mapping.directions.matrix
-    return {"name": cascade.name, "scales": cascade.scales, "heads": heads}
+    return {"name": cascade.name, "scales": cascade.scales, "stages": stages}
 
 
 def _put_together(described: dict, arrays: Arrays, metric: str, width: int) -> Cascade:
     """The cascade of rows of this width."""
     mean, scales = _part(arrays, "mean", np.float32, width), described["scales"]
-    heads = described["heads"]
+    stages = described["stages"]
     known = all(
         type(scale) is float and 0 < scale < np.inf if metric == "l1" else scale is None
         for scale in scales
     )
-    _require(len(heads) == len(scales) > 0 and known, f"scales do not fit, got {scales}")
+    _require(len(stages) == len(scales) > 0 and known, f"scales do not fit, got {scales}")
     if metric == "l1":
         sums = [
-            _groups(arrays, place, width) if head["groups"] else None
-            for place, head in enumerate(heads)
+            _groups(arrays, place, width) if stage["groups"] else None
+            for place, stage in enumerate(stages)
         ]
         return Cascade(described["name"], GroupSums(mean, sums), scales)
     directions = None
     if "directions" in arrays:
         n_directions = arrays["directions"].shape[-1]
         directions = Product(_part(arrays, "directions", np.float32, width, n_directions))
-    heads = [_head(arrays, place, head, directions, width) for place, head in enumerate(heads)]
-    return Cascade(described["name"], Projection(mean, directions, heads), scales)
+    stages = [_stage(arrays, place, stage, directions, width) for place, stage in enumerate(stages)]
+    return Cascade(described["name"], Projection(mean, directions, stages), scales)
 
 
 def _groups(arrays: Arrays, place: int, width: int) -> Groups:
@@ -279,20 +279,22 @@ def _groups(arrays: Arrays, place: int, width: int) -> Groups:
     return Groups(order, ends, signs)
 
 
-def _head(arrays: Arrays, place: int, head: dict, directions: Product | None, width: int) -> Head:
-    columns = head["directions"]
+def _stage(
+    arrays: Arrays, place: int, stage: dict, directions: Product | None, width: int
+) -> ProjectionStage:
+    columns = stage["directions"]
     if columns is not None:
         start, stop = columns
         whole = type(start) is type(stop) is int
         n_directions = 0 if directions is None else directions.width
         _require(whole and 0 <= start < stop <= n_directions, f"directions {columns} are not there")
         columns, width = slice(start, stop), stop - start
-    _require(type(head["rest"]) is bool, "rest must be true or false")
-    width += head["rest"]
-    if "block" not in head:
+    _require(type(stage["rest"]) is bool, "rest must be true or false")
+    width += stage["rest"]
+    if "block" not in stage:
         rotation = _part(arrays, f"rotation{place}", np.float32, width, width)
-        return Head(columns, head["rest"], Product(rotation))
-    block, order = head["block"], arrays[f"order{place}"]
+        return ProjectionStage(columns, stage["rest"], Product(rotation))
+    block, order = stage["block"], arrays[f"order{place}"]
     rounds, padded = order.shape
     whole = type(block) is int and block >= 8 and block & (block - 1) == 0 == padded % block
     _require(whole and padded >= width and rounds > 0, f"block {block} does not fit")
@@ -300,7 +302,7 @@ def _head(arrays: Arrays, place: int, head: dict, directions: Product | None, wi
     for permutation in order:
         _require_permutation(permutation, f"order{place}")
     signs = _part(arrays, f"signs{place}", np.float32, rounds, padded)
-    return Head(columns, head["rest"], Hadamard(order, signs, block))
+    return ProjectionStage(columns, stage["rest"], Hadamard(order, signs, block))
 
 
 def _require_permutation(order: np.ndarray, name: str) -> None:

@@ -55,7 +55,7 @@ def choose_screen(
             train,
             kernel_metric(metric),
             screen,
-            seen=lambda some: as_screened(some, metric)[:],
+            screened=lambda some: as_screened(some, metric)[:],
         )
     )
     encoded = encode_for_all(cascades, as_screened(rows, metric), n_threads)

@@ -306,7 +306,7 @@ def measured_exactly(data, metric):
             for x, m in zip(data[row], cascade.map.mean, strict=True)
         ]
         if metric == "l2":
-            matrix = cascade.map.heads[0].rotation.matrix.astype(float)
+            matrix = cascade.map.stages[0].rotation.matrix.astype(float)
             a = [
                 sum(x * Fraction(v) for x, v in zip(a, column, strict=True)) for column in matrix.T
             ]
