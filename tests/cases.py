@@ -1,12 +1,16 @@
 """Shapes, types and data that several tests go through."""
 
+import os
+import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+import fastknn
 from fastknn.engine import _core
 from fastknn.reference import reference_knn
 from fastknn.screens import proposals
@@ -24,6 +28,25 @@ SIZES = sorted({max(1, size + by) for size in (1, 4, 6, 8, 12, 16, 32, 64) for b
 
 both_metrics = pytest.mark.parametrize("metric", METRICS)
 all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def environment(without=(), **variables):
+    """What a process inherits, but for the names in `without`, and where this package is."""
+    kept = {name: value for name, value in os.environ.items() if name not in without}
+    package = {"PYTHONPATH": str(Path(fastknn.__file__).parents[1]), "PYTHONSAFEPATH": "1"}
+    return {**kept, **package, **variables}
+
+
+def run_python(*arguments, cwd=None, timeout=300, without=(), **variables):
+    """A Python of its own with these arguments, once it has ended; its output is text."""
+    return subprocess.run(
+        [*PYTHON, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(without, **variables),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 def points(dtype, n, width, seed=0):

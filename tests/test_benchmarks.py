@@ -2,11 +2,10 @@
 
 import doctest
 import importlib.util
-import subprocess
 from pathlib import Path
 
 import pytest
-from cases import PYTHON
+from cases import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks"
@@ -23,8 +22,8 @@ def summary():
 
 
 def collected(*arguments: str) -> list[str]:
-    command = [*PYTHON, "-m", "pytest", "--benchmark-only", "--collect-only", "-q", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    options = ("--benchmark-only", "--collect-only", "-q", *arguments)
+    done = run_python("-m", "pytest", *options, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return [line for line in done.stdout.splitlines() if "::" in line]
 

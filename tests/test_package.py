@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cases import PYTHON
+from cases import PYTHON, run_python
 
 import fastknn
 
@@ -46,14 +46,8 @@ def test_unknown_names(name):
 
 def loaded_by(code):
     """Names of the modules that some code loads, in a fresh process."""
-    child = subprocess.run(
-        [*PYTHON, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
-        env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    child = run_python("-c", f"{code}\nimport sys\nprint(*sys.modules)")
+    assert not child.returncode, child.stderr
     return set(child.stdout.split())
 
 

@@ -1,11 +1,10 @@
 """The README runs as pasted, and the pages that it links to are there."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-from cases import PYTHON
+from cases import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -17,9 +16,7 @@ def test_its_code_runs_as_pasted(tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     assert blocks
     code = "\n".join(blocks)
-    done = subprocess.run(
-        [*PYTHON, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = run_python("-W", "error", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

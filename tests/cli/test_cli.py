@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON, set_limits
+from cases import PYTHON, run_python, set_limits
 from sklearn.datasets import load_digits
 
 from fastknn import knn
@@ -340,12 +340,7 @@ def test_interrupt(archives, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_demo_in_a_fresh_process():
-    done = subprocess.run(
-        [*PYTHON, "-m", "fastknn", "demo", "--k", "3"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_python("-m", "fastknn", "demo", "--k", "3")
     lines = done.stdout.splitlines()
     assert sum(line.split()[1:2] == ["fastknn"] for line in lines) == 2
     assert sum(line.split()[1:2] == ["scikit-learn"] for line in lines) == 2

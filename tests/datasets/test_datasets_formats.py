@@ -7,17 +7,15 @@ import gzip
 import io
 import pickle
 import struct
-import subprocess
 import sys
 import tarfile
 import tracemalloc
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON
+from cases import run_python
 
 from fastknn import datasets
 from fastknn.cli import main
@@ -759,7 +757,8 @@ for path in sorted(folder.glob("[0-9]*.mat")):
         raise AssertionError(path)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    done = subprocess.run([*PYTHON, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python("-c", code)
+    assert not done.returncode, done.stderr
     assert int(done.stdout) < 10 << 10  # KiB
 
 
@@ -1195,10 +1194,7 @@ def test_import_is_cheap():
         "import sys, fastknn.datasets\n"
         "print(*{'pandas', 'scipy', 'PIL', 'sklearn', 'matplotlib', 'pyarrow'} & set(sys.modules))"
     )
-    root = str(Path(datasets.__file__).parents[2])
-    done = subprocess.run(
-        [*PYTHON, "-c", code], env={"PYTHONPATH": root}, capture_output=True, text=True
-    )
+    done = run_python("-c", code)
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 

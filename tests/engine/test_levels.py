@@ -2,16 +2,12 @@
 
 import itertools
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON
+from cases import run_python
 from numpy.testing import assert_array_equal
 
-import fastknn
 from fastknn.engine import _core
 from fastknn.reference import reference_knn
 
@@ -97,17 +93,8 @@ print(cpu_level())
 
 def run_child(code, *arguments, level):
     """What Python prints for some code under FASTKNN_CPU."""
-    environment = {name: value for name, value in os.environ.items() if name != "FASTKNN_CPU"}
-    if level is not None:
-        environment["FASTKNN_CPU"] = level
-    root = str(Path(fastknn.__file__).parents[1])
-    return subprocess.run(
-        [*PYTHON, "-c", code, *map(str, arguments)],
-        env={**environment, "PYTHONPATH": root, "PYTHONSAFEPATH": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    variables = {} if level is None else {"FASTKNN_CPU": level}
+    return run_python("-c", code, *arguments, without=["FASTKNN_CPU"], **variables)
 
 
 @pytest.fixture(scope="module")
@@ -230,14 +217,7 @@ print(cpu_level(), digest.hexdigest())
 def test_angles_are_the_same_on_every_level():
     found = set()
     for level in _core.cpu_levels():
-        done = subprocess.run(
-            [*PYTHON, "-c", ANGLES],
-            env={**os.environ, "FASTKNN_CPU": level},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        used, digest = done.stdout.split()
+        used, digest = run_child(ANGLES, level=level).stdout.split()
         assert used == level
         found.add(digest)
     assert len(found) == 1

@@ -1,11 +1,8 @@
 """Estimators as ONNX, by skl2onnx, and as files of skops."""
 
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
-from cases import PYTHON
+from cases import run_python
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 from sklearn.compose import ColumnTransformer
@@ -212,13 +209,7 @@ for model in (
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_whatever_is_imported_first(order):
     pytest.importorskip("skl2onnx")
-    child = subprocess.run(
-        [*PYTHON, "-c", order + CONVERT],
-        env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    child = run_python("-c", order + CONVERT)
     assert child.stdout.split() == ["2"] * 5, child.stderr
 
 
@@ -233,13 +224,7 @@ def test_nothing_is_loaded_and_nothing_breaks_without_it():
         "sys.path[:] = [path for path in sys.path if 'site-packages' not in path]\n"
         "try:\n    onnx.register()\nexcept ImportError as error:\n    print(error)"
     )
-    child = subprocess.run(
-        [*PYTHON, "-c", code],
-        env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    child = run_python("-c", code)
     assert child.stdout.startswith("ONNX needs skl2onnx"), child.stderr
 
 

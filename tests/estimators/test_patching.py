@@ -1,7 +1,5 @@
 """scikit-learn patched: what is replaced, and what comes back."""
 
-import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.neighbors
-from cases import PYTHON
+from cases import run_python
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import manifold
 from sklearn.manifold import _isomap
@@ -125,14 +123,7 @@ def test_run_a_script(tmp_path, capsys):
 
 def run(*arguments, folder):
     """The command in a process of its own."""
-    package = str(Path(fastknn.__file__).parents[1])
-    return subprocess.run(
-        [*PYTHON, "-m", "fastknn", "run", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": package},
-        capture_output=True,
-        text=True,
-    )
+    return run_python("-m", "fastknn", "run", *arguments, cwd=folder)
 
 
 @pytest.mark.parametrize(

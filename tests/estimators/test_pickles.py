@@ -5,18 +5,15 @@
 
 import copy
 import pickle
-import subprocess
 import threading
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from cases import PYTHON, assert_same, choose_always, points
+from cases import assert_same, choose_always, points, run_python
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
-import fastknn
 from fastknn import (
     Index,
     KNeighborsClassifier,
@@ -299,17 +296,10 @@ def test_memory_answers_for_an_estimator_that_has_searched(tmp_path):
 @pytest.mark.slow
 def test_memory_answers_in_another_process(tmp_path):
     (tmp_path / "rerun.py").write_text(RERUN)
-    root = str(Path(fastknn.__file__).parents[1])
     answers = []
     for searched in ("not", "searched"):
-        child = subprocess.run(
-            [*PYTHON, str(tmp_path / "rerun.py"), str(tmp_path / "memory"), searched],
-            env={"PYTHONPATH": root},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
+        child = run_python(tmp_path / "rerun.py", tmp_path / "memory", searched)
+        assert not child.returncode, child.stderr
         answers.append(child.stdout.split("\n"))
     assert answers[0][0] == answers[1][0]
     assert answers[0][1] == "called"

@@ -7,14 +7,13 @@ run again with the screens that estimators otherwise choose only for data much l
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import patched_plugin
 import pytest
-from cases import PYTHON
+from cases import run_python
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 
@@ -108,22 +107,15 @@ def run_suite(say, tmp_path, name: str, screen: str = "") -> None:
         [f"({suite.only})"] * bool(suite.only) + [f"not ({each})" for each in left]
     )
     root = str(Path(fastknn.__file__).parents[1])
-    done = subprocess.run(
-        [
-            *(*PYTHON, "-m", "pytest", "-q", "-p", "patched_plugin", "--pyargs"),
-            *suite.modules,
-            *("-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--tb=short"),
-            *("-k", chosen),
-        ],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{root}{os.pathsep}{HERE}",
-            "FASTKNN_TEST_SCREEN": screen,
-        },
+    done = run_python(
+        *("-m", "pytest", "-q", "-p", "patched_plugin", "--pyargs"),
+        *suite.modules,
+        *("-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--tb=short"),
+        *("-k", chosen),
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
         timeout=600,
+        PYTHONPATH=f"{root}{os.pathsep}{HERE}",
+        FASTKNN_TEST_SCREEN=screen,
     )
     report = (done.stdout + done.stderr)[-6000:]
     counts, passed = re.search(r"searches: (.*)", done.stdout), re.findall(r"\d+ passed", report)

@@ -1,7 +1,5 @@
 """Screens: every bound holds, every cascade finds what the direct screen finds, bit for bit."""
 
-import os
-import subprocess
 from fractions import Fraction
 
 import numpy as np
@@ -9,9 +7,9 @@ import pytest
 from cases import (
     DTYPES,
     METRICS,
-    PYTHON,
     SCREENS,
     assert_finds,
+    run_python,
     set_limits,
     set_projections,
     without_bounds,
@@ -660,10 +658,5 @@ def test_every_level(tmp_path, dtype):
         for place, array in enumerate(reference_knn(queries, data, 7, metric)):
             np.save(tmp_path / f"{metric}{place}.npy", array)
     for level in _core.cpu_levels():
-        done = subprocess.run(
-            [*PYTHON, "-c", LEVEL_CODE, str(tmp_path), level],
-            env={**os.environ, "FASTKNN_CPU": level},
-            capture_output=True,
-            text=True,
-        )
+        done = run_python("-c", LEVEL_CODE, tmp_path, level, FASTKNN_CPU=level)
         assert done.stdout.strip() == "same", (level, done.stderr)

@@ -2,14 +2,12 @@
 
 import datetime
 import re
-import subprocess
 import warnings
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON
+from cases import run_python
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
@@ -458,13 +456,7 @@ def test_what_arrays_and_tables_import():
         "Index(np.eye(3)).search(np.eye(3), 1); knn([[1.0]], [[1.0]], 1)\n"
         "print(sorted({'sklearn', 'pandas', 'polars', 'pyarrow'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [*PYTHON, "-c", code],
-        env={"PYTHONPATH": str(Path(fastknn.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_python("-c", code)
     assert done.stdout.strip() == "[]"
 
 

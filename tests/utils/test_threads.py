@@ -8,12 +8,21 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from cases import PYTHON, all_dtypes, assert_same, both_metrics, grid, points, set_sizes
+from cases import (
+    PYTHON,
+    all_dtypes,
+    assert_same,
+    both_metrics,
+    environment,
+    grid,
+    points,
+    run_python,
+    set_sizes,
+)
 
 import fastknn
 from fastknn import Index, pairwise_distances
@@ -262,15 +271,7 @@ if __name__ == "__main__":
 def run(code, **variables):
     """Lines that some code prints in a fresh process without limits but these."""
     limits = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", *_threads.BLAS_VARIABLES)
-    inherited = {name: value for name, value in os.environ.items() if name not in limits}
-    root = str(Path(fastknn.__file__).parents[1])
-    child = subprocess.run(
-        [*PYTHON, *code],
-        env={**inherited, "PYTHONPATH": root, **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    child = run_python(*code, without=limits, **variables)
     assert child.returncode == 0, child.stderr
     return child.stdout.splitlines()
 
@@ -597,10 +598,9 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c_ends_a_long_search(ctrl_c_interrupts, n_jobs):
     """The search would take minutes; the signal comes while kernels run, not between calls."""
-    root = str(Path(fastknn.__file__).parents[1])
     child = subprocess.Popen(
         [*PYTHON, "-c", LONG_SEARCH, str(n_jobs)],
-        env={**os.environ, "PYTHONPATH": root, "PYTHONSAFEPATH": "1"},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

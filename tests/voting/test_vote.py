@@ -4,14 +4,13 @@ import doctest
 import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON, embed, read_only, unaligned
+from cases import embed, read_only, run_python, unaligned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -658,14 +657,8 @@ print(sum(sum(kernel.stats.cache_hits.values()) for kernel in compiled._compiled
 
 def run_probe(folder, **environment):
     """Number of kernels with a cache, and of those found in it, in a fresh process."""
-    kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    result = subprocess.run(
-        [*PYTHON, "-c", PROBE, str(folder)],
-        env={**kept, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    variables = {"PYTHONPATH": str(folder), **environment}
+    result = run_python("-c", PROBE, folder, without=["NUMBA_CACHE_DIR"], **variables)
     assert result.returncode == 0, result.stderr
     return [int(line) for line in result.stdout.split()]
 
