@@ -745,5 +745,5 @@ def candidates(index, *, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.margins(x=0.15)
     ax.invert_yaxis()
-    ax.set(xlabel="rows left, a query", title=stats["cascade"])
+    ax.set(xlabel="rows left per query", title=stats["cascade"])
     return ax

@@ -14,7 +14,7 @@ import fastknn
 from fastknn.engine import _core
 from fastknn.reference import reference_knn
 from fastknn.screens import proposals
-from fastknn.search import plan, policy
+from fastknn.search import plan, policy, trial
 from fastknn.search.searcher import Searcher
 
 # -P: in a folder with fastknn's source, the installed fastknn is imported all the same.
@@ -131,11 +131,14 @@ def set_sizes(monkeypatch, **sizes):
     monkeypatch.setattr(plan, "SIZES", plan.SIZES._replace(**sizes))
 
 
-def set_projections(monkeypatch, l2, l1, fewest_groups=2):
-    """The stages of projections that are proposed, for rows narrower than those of real data."""
-    monkeypatch.setattr(proposals, "PROJECTED_L2", l2)
-    monkeypatch.setattr(proposals, "PROJECTED_L1", l1)
-    monkeypatch.setattr(proposals, "FEWEST_GROUPS", fewest_groups)
+def set_plans(monkeypatch, **plans):
+    """The cascades that are proposed with other constants, for one test."""
+    monkeypatch.setattr(proposals, "PLANS", proposals.PLANS._replace(**plans))
+
+
+def set_effort(monkeypatch, **effort):
+    """The trial with other constants, for one test."""
+    monkeypatch.setattr(trial, "EFFORT", trial.EFFORT._replace(**effort))
 
 
 def choose_always(monkeypatch, screen):

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 
 import pytest
-from cases import choose_always, set_limits, set_projections
+from cases import choose_always, set_limits, set_plans
 
 import fastknn
 from fastknn.estimators import drop_in, mixin
@@ -32,7 +32,7 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
     set_limits(patch, tree_width=0, small_elements=0)
     patch.setattr(adaptive, "SCREENS", ("none", screen))
     # Stages of projections for a few features.
-    set_projections(patch, l2=((1,), (3,), (1, 3)), l1=((2,), (4, 2)), fewest_groups=1)
+    set_plans(patch, l2=((1,), (3,), (1, 3)), l1=((2,), (4, 2)), fewest_groups=1)
     # On few rows no screen pays: each would lose to the direct one, or hand over to it.
     patch.setattr(Searcher, "may_give_up", property(lambda self: False))
     cost = trial._Trial.cost.fget

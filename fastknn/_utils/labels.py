@@ -10,7 +10,7 @@ def as_labels(values, name: str, n_rows: int) -> np.ndarray:
     """Return labels as an array (n_rows,), if there is one for each row and none is missing."""
     labels = as_ndarray(values, name, "a sequence of labels")
     if labels.ndim > 1:
-        raise ValueError(f"{name} must have one label a row, got shape {labels.shape}")
+        raise ValueError(f"{name} must have one label per row, got shape {labels.shape}")
     if labels.shape != (n_rows,):
         raise ValueError(f"{name} must have a label for each of {n_rows} rows, got {labels.shape}")
     missing = _missing(labels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,12 +96,19 @@ class FeatureTree:
         return Groups(self.order, np.array(ends, np.int64), signs)
 
 
-# Directions of the stages of a projection; with the norm of the rest, whole vectors of bytes.
-PROJECTED_L2 = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
-# Features in a group at most, by stage.
-PROJECTED_L1 = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
-FEWEST_GROUPS = 16
-SAMPLE_ROWS, SCALE_ROWS = 3000, 500
+class Plans(NamedTuple):
+    """The cascades of projections that are proposed, and the samples that they are fitted to."""
+
+    # Directions of each stage; with the norm of the rest, whole vectors of bytes.
+    l2: tuple = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
+    # Features in a group at most, by stage.
+    l1: tuple = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
+    fewest_groups: int = 16
+    sample_rows: int = 3000
+    scale_rows: int = 500
+
+
+PLANS = Plans()
 
 
 def propose(
@@ -114,11 +121,13 @@ def propose(
     """Cascades that may pay for these rows, of the kinds that `screen` names.
 
     `screened` gives rows as screens compare them.
-    Where the training rows are floats, the last stage is their rounding at full length, if the
+    Where the training rows are floats, the last stage is their rounding at full width, if the
     width allows; where they are bytes, the exact distance costs no more than that.
     """
     generator = np.random.default_rng(seed)
-    places = np.sort(generator.choice(len(train), min(len(train), SAMPLE_ROWS), replace=False))
+    places = np.sort(
+        generator.choice(len(train), min(len(train), PLANS.sample_rows), replace=False)
+    )
     sample = screened(train[places])
     largest = max(abs(float(sample.min())), abs(float(sample.max())))
     if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
@@ -137,7 +146,7 @@ def _propose_l2(
         full = [ProjectionStage(None, False, _random_rotation(width, generator))]
         if screen in ("auto", "quantized"):
             yield Cascade("quantized", Projection(mean, None, full), [None])
-    plans = [plan for plan in PROJECTED_L2 if plan[-1] <= min(width, len(sample)) // 2]
+    plans = [plan for plan in PLANS.l2 if plan[-1] <= min(width, len(sample)) // 2]
     if not plans or screen not in ("auto", "projected"):
         return
     most = max(plan[-1] for plan in plans)
@@ -166,12 +175,12 @@ def _propose_l1(
     mean = np.median(sample, axis=0).astype(np.float32)
 
     def scale_of(stage: Groups | None) -> float:
-        return _l1_scale(GroupSums(mean, [stage]), sample[:SCALE_ROWS])
+        return _l1_scale(GroupSums(mean, [stage]), sample[: PLANS.scale_rows])
 
     full = [scale_of(None)] if floats or screen == "quantized" else []
     if full and screen in ("auto", "quantized"):
         yield Cascade("quantized", GroupSums(mean, [None]), [*full])
-    plans = [plan for plan in PROJECTED_L1 if width >= FEWEST_GROUPS * plan[0]]
+    plans = [plan for plan in PLANS.l1 if width >= PLANS.fewest_groups * plan[0]]
     if not plans or width > WIDEST_CLUSTERING or screen not in ("auto", "projected"):
         return
     tree = FeatureTree.of(_minus(sample, mean))

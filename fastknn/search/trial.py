@@ -1,6 +1,7 @@
 """The choice among screens by measurement: each is tried on a sample of rows."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,14 +14,29 @@ from fastknn.screens.inputs import as_screened, screened_type
 from fastknn.screens.proposals import propose
 from fastknn.search.searcher import Searcher, screen_of
 
-# The sample on which cascades are tried, and the numbers of neighbors for which they are. Many
-# neighbors take longer, and of fewer queries say as much: so many for all queries together.
-TRIED_ROWS, TRIED_QUERIES, LEAST_TRIED_QUERIES = 8192, 256, 64
-LEAST_TRIED_K, MOST_TRIED_K, TRIED_NEIGHBORS = 10, 256, 12_800
-# Tries of each, and then of those whose cost is this near to the best.
-FIRST_TRIES, TURNS, NEAR = 1, 3, 1.5
-# Bytes that are packed at a time where only a few queries ask.
-CHUNK_BYTES = 16 << 20
+
+class Effort(NamedTuple):
+    """How much is tried."""
+
+    # The sample of rows, and the rows of it that are queries.
+    n_rows: int = 8192
+    n_queries: int = 256
+    # Many neighbors take longer, and of fewer queries say as much: so many neighbors for all
+    # queries together, but never fewer queries than this.
+    n_neighbors: int = 12_800
+    fewest_queries: int = 64
+    # The numbers of neighbors for which screens are tried.
+    smallest_k: int = 10
+    largest_k: int = 256
+    # Tries of each screen, and then of those whose cost is this near to the best.
+    first_tries: int = 1
+    turns: int = 3
+    near: float = 1.5
+    # Bytes that are packed at a time where only a few queries ask.
+    chunk_bytes: int = 16 << 20
+
+
+EFFORT = Effort()
 
 
 def choose_screen(
@@ -43,10 +59,11 @@ def choose_screen(
     if screen in ("none", "direct"):
         return screen_of(train, metric, screen), {}
     generator = np.random.default_rng(seed)
-    k = min(max(k, LEAST_TRIED_K), MOST_TRIED_K, len(train))
-    n_queries = min(TRIED_QUERIES, max(LEAST_TRIED_QUERIES, TRIED_NEIGHBORS // k))
+    effort = EFFORT
+    k = min(max(k, effort.smallest_k), effort.largest_k, len(train))
+    n_queries = min(effort.n_queries, max(effort.fewest_queries, effort.n_neighbors // k))
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
-    rows = np.ascontiguousarray(train[_places(generator, train, TRIED_ROWS)])
+    rows = np.ascontiguousarray(train[_places(generator, train, effort.n_rows)])
     say("choosing a screen: neighbors of a sample")
     max_key = _kth_keys(queries, train, metric, k, n_threads, packed)
     say("choosing a screen: fitting proposals")
@@ -66,11 +83,11 @@ def choose_screen(
     trials = {one.screen.name: _Trial(one, queries, max_key, k, len(train)) for one in searchers}
     for name, trial in trials.items():
         say(f"choosing a screen: trying {name}")
-        trial.run(FIRST_TRIES)
+        trial.run(effort.first_tries)
     # Those near the best take turns: the machine may have been busy with something else before.
     best = min(trial.cost for trial in trials.values())
-    near = [trial for trial in trials.values() if trial.cost < NEAR * best]
-    for _ in range(TURNS if len(near) > 1 else 0):
+    near = [trial for trial in trials.values() if trial.cost < effort.near * best]
+    for _ in range(effort.turns if len(near) > 1 else 0):
         for trial in near:
             trial.run(1)
     costs = {name: trial.cost for name, trial in trials.items()}
@@ -94,7 +111,7 @@ def _kth_keys(
     """The k-th smallest key of each query, from rows that are packed already or else by chunks."""
     best = no_keys(len(queries), k, metric, absent=True)
     row_bytes = train.shape[1] * screened_type(train, metric).itemsize
-    step = max(k, CHUNK_BYTES // row_bytes)
+    step = max(k, EFFORT.chunk_bytes // row_bytes)
     whole = None if packed is None else packed.packed_as(screen_of(train, metric))
 
     def chunks() -> Iterator[Searcher]:
@@ -143,17 +160,17 @@ class _Trial:
             if not whole:
                 break
 
-    def _try(self, max_key: np.ndarray | None, coding: float, searching: float):
+    def _try(self, max_key: np.ndarray | None, encoding: float, searching: float):
         block = self.searcher.block(self.queries, self.found, max_key)
         n_panels = self.searcher.panels.n_panels
         reached = block.search(0, n_panels, self.searcher.give_up)
         # One that gave up would have been as slow with the rows that were left.
         seconds = block.seconds * n_panels / reached
-        return min(coding, block.encoding_seconds), min(searching, seconds), reached == n_panels
+        return min(encoding, block.encoding_seconds), min(searching, seconds), reached == n_panels
 
     @property
     def cost(self) -> float:
-        """Microseconds a query over all rows, on one thread."""
+        """Microseconds per query over all rows, on one thread."""
         n, k = len(self.searcher.train), self.k
         growth = (1 + np.log(self.n_rows / k)) / (1 + np.log(n / k))
         first = max(0, self.early - self.late) * growth if self.early < np.inf else 0

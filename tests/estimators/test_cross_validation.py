@@ -261,7 +261,7 @@ def test_a_regression_is_scored_by_r2(data):
 
 def test_several_labels_per_row(data):
     X, y, _ = data
-    with pytest.raises(ValueError, match="y must have one label a row"):
+    with pytest.raises(ValueError, match="y must have one label per row"):
         cross_validate_k(X, np.column_stack([y, y]))
 
 

@@ -10,8 +10,9 @@ from cases import (
     SCREENS,
     assert_finds,
     run_python,
+    set_effort,
     set_limits,
-    set_projections,
+    set_plans,
     without_bounds,
 )
 from hypothesis import given, settings
@@ -32,7 +33,7 @@ from fastknn.search import calls, policy, searcher, trial
 @pytest.fixture(autouse=True)
 def small_plans(monkeypatch):
     """Cascades as for wide data, on data that tests can afford; auto tries them all."""
-    set_projections(monkeypatch, l2=((3,), (3, 7), (7, 15)), l1=((4,), (4, 2)))
+    set_plans(monkeypatch, l2=((3,), (3, 7), (7, 15)), l1=((4,), (4, 2)), fewest_groups=2)
     set_limits(monkeypatch, small_elements=0)
 
 
@@ -610,7 +611,7 @@ class CountedTrial(trial._Trial):
 def test_knn_and_choice_do_not_depend_on_luck(screen, dtype, metric, monkeypatch):
     """The same sample, the same proposals, the same choice and codes."""
     monkeypatch.setattr(trial, "_Trial", CountedTrial)
-    monkeypatch.setattr(trial, "TRIED_ROWS", 400)  # a part of the rows: which part must not matter
+    set_effort(monkeypatch, n_rows=400)  # a part of the rows: which part must not matter
     data, queries = structured(dtype, 800, 64), structured(dtype, 20, 64, seed=5)
     first = Index(data, metric, screen=screen)
     second = Index(data, metric, screen=screen)
@@ -632,9 +633,7 @@ import sys
 import numpy as np
 from fastknn import Index, cpu_level
 from fastknn.screens import proposals
-proposals.PROJECTED_L2 = ((3,), (7, 15))
-proposals.PROJECTED_L1 = ((4,), (4, 2))
-proposals.FEWEST_GROUPS = 2
+proposals.PLANS = proposals.Plans(l2=((3,), (7, 15)), l1=((4,), (4, 2)), fewest_groups=2)
 folder, level = sys.argv[1:]
 assert cpu_level() == level
 data, queries = np.load(folder + "/data.npy"), np.load(folder + "/queries.npy")

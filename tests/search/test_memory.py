@@ -5,7 +5,7 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
-from cases import ANGLES, METRICS, assert_same, peak, set_limits
+from cases import ANGLES, METRICS, assert_same, peak, set_effort, set_limits, set_plans
 from numpy.testing import assert_array_equal
 
 from fastknn import (
@@ -21,7 +21,7 @@ from fastknn._utils.rows import InBlocks, is_on_disk
 from fastknn.metrics import angles
 from fastknn.screens import cascade as cascades
 from fastknn.screens import direct, proposals
-from fastknn.search import searcher, trial
+from fastknn.search import searcher
 from fastknn.search.searcher import Searcher
 
 # What rows become, by their type: at most so many bytes for each of theirs are a new copy.
@@ -58,12 +58,9 @@ def small_blocks(monkeypatch):
     for module in (angles, direct, cascades, searcher):
         monkeypatch.setattr(module, "BLOCK_ELEMENTS", 1 << 10)
     monkeypatch.setattr(cascades, "THREADS_ELEMENTS", 1 << 11)
-    monkeypatch.setattr(proposals, "SAMPLE_ROWS", 100)
-    monkeypatch.setattr(trial, "CHUNK_BYTES", 1 << 14)
+    set_plans(monkeypatch, sample_rows=100)
     set_limits(monkeypatch, small_elements=0)
-    monkeypatch.setattr(trial, "TRIED_ROWS", 100)
-    monkeypatch.setattr(trial, "LEAST_TRIED_QUERIES", 16)
-    monkeypatch.setattr(trial, "TRIED_QUERIES", 16)
+    set_effort(monkeypatch, n_rows=100, n_queries=16, fewest_queries=16, chunk_bytes=1 << 14)
 
 
 @pytest.mark.slow

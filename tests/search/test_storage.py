@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from cases import DTYPES, METRICS, SCREENS, assert_finds, peak, set_limits, set_projections
+from cases import DTYPES, METRICS, SCREENS, assert_finds, peak, set_limits, set_plans
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, load_index
@@ -19,7 +19,7 @@ PACKED = SCREENS[1:4]  # what is asked for by name, and not chosen
 
 @pytest.fixture(autouse=True)
 def small_plans(monkeypatch):
-    set_projections(monkeypatch, l2=((3, 7),), l1=((4, 2),))
+    set_plans(monkeypatch, l2=((3, 7),), l1=((4, 2),), fewest_groups=2)
 
 
 def rows(dtype, count, seed, width=40):
