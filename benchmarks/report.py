@@ -1,6 +1,6 @@
 """Turn saved benchmarks into tables in Markdown, and charts.
 
-usage: python benchmarks/report.py SPEED.json [--charts FOLDER]
+usage: python benchmarks/report.py SPEED.json [--charts FOLDER] [--readme-chart FILE]
 """
 
 import argparse
@@ -34,12 +34,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("saved", type=Path, help="what --benchmark-json wrote")
     parser.add_argument("--charts", type=Path, help="folder for the charts (default: none)")
+    parser.add_argument("--readme-chart", type=Path, help="file for the chart of the README")
     options = parser.parse_args()
     saved = json.loads(options.saved.read_text())
     print(markdown(saved))
     if options.charts:
         options.charts.mkdir(parents=True, exist_ok=True)
         charts(saved, options.charts, options.saved.stem)
+    if options.readme_chart:  # on white, since its page may be dark
+        speed_chart(saved).savefig(options.readme_chart, dpi=130, facecolor="white")
 
 
 def infos(saved: dict, kind: str) -> list[dict]:

@@ -497,7 +497,7 @@ def test_bad_files_of_vectors(tmp_path):
         ({"train_features": np.ones(24)}, ValueError, r"train_features must have shape \(n_rows, "),
         ({"test_features": sparse.eye(24).tocsr()}, TypeError, "test_features must be a dense"),
         ({"train_labels": [[1], [1, 2]]}, ValueError, "train_labels must be a sequence of labels"),
-        ({"train_labels": np.ones((300, 2))}, ValueError, "train_labels must have one label per row"),
+        ({"train_labels": np.ones((300, 2))}, ValueError, "train_labels must have one label per"),
         ({"train_labels": [np.nan] * 300}, ValueError, "train_labels must not be NaN, .* row 0"),
         ({"train_labels": [None, 1] * 150}, TypeError, "train_labels must be labels of one kind"),
         ({"test_labels": [1, None] * 50}, TypeError, "test_labels must be labels of one kind"),
