@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("benchmark").addoption(
         "--full",
         action="store_true",
-        help="Run all benchmarks, with more rounds and more queries: about half an hour. By "
+        help="Run all benchmarks, with more rounds and more queries: up to an hour. By "
         "default about a dozen run, which takes three minutes; a file, a test or -k that is "
         "given chooses among all of them.",
     )

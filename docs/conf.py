@@ -15,7 +15,6 @@ version = release = installed_version("fastknn")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -23,7 +22,7 @@ extensions = [
     "benchmark_pages",
     "layers_diagram",
 ]
-exclude_patterns = ["_build", "_generated", "examples/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "_generated", "examples/GALLERY_HEADER.txt"]
 nitpicky = False
 
 # --- Docstrings ---
@@ -36,7 +35,7 @@ numpydoc_class_members_toctree = False
 
 # --- Markdown ---
 
-myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_block", "attrs_inline"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 # --- The gallery ---
@@ -76,6 +75,7 @@ html_theme_options = {
 }
 html_sidebars = {
     "getting_started": [],
+    "how_it_works": [],
     "promises": [],
     "changelog": [],
     "contributing": [],

@@ -252,7 +252,7 @@ def nearest_images(
 
     Parameters
     ----------
-    images, train_images : array-like (n, width), or (n, *image_shape)
+    images, train_images : array-like (n, width), or (n, ...) in the shape of the images
         Of a type that matplotlib's `imshow` takes: bytes, or floats.
     labels, train_labels : sequence
         Names or numbers, one for each image, written above it.

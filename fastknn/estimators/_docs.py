@@ -38,7 +38,7 @@ backend_ : {"fastknn", "scikit-learn"}
     order of the features and on `n_neighbors`, so that the first 3 of 5 neighbors need not be
     those of a search for 3. ``algorithm="brute"`` avoids that.""",
     "sample weight": """\
-sample_weight_ : ndarray (n_samples_fit_,) of float64, or None
+sample_weight_ : ndarray (n_rows,) of float64, or None
     The weights of the training rows that `fit` was given.""",
     "errors of scikit-learn": """\
 ValueError, TypeError
@@ -99,7 +99,7 @@ def documented(one: Documented) -> Documented:
     ...     %(sample weight)s
     ...     '''
     >>> print(Cross.__doc__.splitlines()[2])
-    sample_weight_ : ndarray (n_samples_fit_,) of float64, or None
+    sample_weight_ : ndarray (n_rows,) of float64, or None
     """
     if one.__doc__ is not None:  # which `python -OO` leaves out
         # Python takes the indentation away itself since 3.13.

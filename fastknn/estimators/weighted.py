@@ -23,7 +23,7 @@ class WeightedTargets(GrowingRows):
 
     Attributes
     ----------
-    sample_weight_ : ndarray (n_samples_fit_,) of float64, or None
+    sample_weight_ : ndarray (n_rows,) of float64, or None
         The weights of the training rows.
     """
 
