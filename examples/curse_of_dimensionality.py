@@ -13,7 +13,8 @@ from matplotlib import pyplot
 from fastknn import knn, pairwise_distances
 
 # %%
-# Points a quarter of the cube's side apart along each axis: 4 to the power of the dimensions.
+# On the left, points a quarter of the cube's side apart along each axis: 4 to the power of the
+# dimensions. On the right, among random points, the nearest is hardly nearer than the average.
 random = np.random.default_rng(0)
 dimensions = [1, 2, 3, 5, 10, 20, 50, 100, 300, 1000]
 figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -25,8 +26,6 @@ axes[0].set(
     ylabel="points needed",
 )
 
-# %%
-# Among random points, the nearest is hardly nearer than the average in many dimensions.
 for metric, color in (("l1", "C0"), ("l2", "C1")):
     near, far = [], []
     for d in dimensions:
