@@ -93,8 +93,8 @@ class Index:
         have the screens, and not these.
     nbytes : int
         Bytes held besides the training rows. Direct: as many again (4 per element of floats under
-        L2; for angles 4 per element, 8 of float64), and 4 to 8 per row. With screens: a few times the
-        width of their codes per row. Angles: 24 or 48 per row on top.
+        L2; for angles 4 per element, 8 of float64), and 4 to 8 per row. With screens: per row, a
+        few times the width of their codes. Angles: 24 or 48 per row on top.
     stats_ : dict
         ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
         ``rows_screened`` (pairs of a query and a row),
@@ -284,7 +284,7 @@ class Index:
 
     @property
     def reason(self) -> str:
-        """Why these screens: what they and the direct one took on a sample, or what was asked for."""
+        """Why these screens: what they and the direct one took on a sample, or as asked."""
         if not self.costs_:
             if self.screen in ("none", "direct"):
                 return "as asked"
