@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import data
+import numpy
 import pytest
 import summary
 from measure import BRIEF, FULL, Effort, Progress, SideBySide
@@ -126,13 +127,5 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
             machine_info["versions"][name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             machine_info["versions"][name] = "absent"
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        machine_info["blas"] = []
-    else:
-        machine_info["blas"] = [
-            f"{one['internal_api']} {one['version']} {one.get('architecture', '')}"
-            for one in threadpool_info()
-            if one["user_api"] == "blas"
-        ]
+    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    machine_info["blas"] = [f"{blas['name']} {blas['version']}"]

@@ -101,17 +101,20 @@ class SideBySide:
         seconds: dict[str, list[float]] = {name: [] for name in everyone}
         first, *others = everyone
 
-        def turn(name: str) -> None:
-            done = len(seconds[name])
-            self._say(f"{name}, round {done + 1} of {rounds}")
-            seconds[name].append(timed(lambda: everyone[name].act(counts[name])))
+        def turn(name: str, rest: float = REST_SECONDS) -> None:
+            run = partial(everyone[name].act, counts[name])
+            seconds[name].append(timed(run, rest))
 
         def others_first() -> None:
-            start = len(seconds[others[0]]) % len(others) if others else 0
+            done = len(seconds[first])
+            start = done % len(others) if others else 0
             for name in others[start:] + others[:start]:
+                self._say(f"{name}, round {done + 1} of {rounds}")
                 turn(name)
+            self._say(f"{first}, round {done + 1} of {rounds}")
+            time.sleep(REST_SECONDS)  # here, since pytest-benchmark times the turn of the first
 
-        self.benchmark.pedantic(turn, args=(first,), setup=others_first, rounds=rounds)
+        self.benchmark.pedantic(turn, args=(first, 0), setup=others_first, rounds=rounds)
         medians = {name: statistics.median(all_) / counts[name] for name, all_ in seconds.items()}
         self.benchmark.extra_info.update(
             title=title,
