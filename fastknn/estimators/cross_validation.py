@@ -19,13 +19,13 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastknn._utils.arrays import as_ndarray
+from fastknn._utils.docstrings import documented
 from fastknn._utils.labels import as_labels
 from fastknn._utils.matrices import as_matrix, checked_matrix
 from fastknn._utils.progress import Progress, ProgressArgument, check_progress, show_progress
 from fastknn._utils.scalars import as_count, distinct_values
 from fastknn._utils.tables import array_of_columns
 from fastknn._utils.threads import thread_count
-from fastknn.estimators._docs import documented
 from fastknn.estimators.answers import HeldOutAnswers, HeldOutMeans, HeldOutVotes, run_slices
 from fastknn.estimators.folds import Folds, Splitter, check_groups, make_folds
 from fastknn.metrics.names import metric_name

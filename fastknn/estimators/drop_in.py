@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 from sklearn import neighbors as _theirs
 from sklearn.utils.validation import check_is_fitted
 
+from fastknn._utils.docstrings import documented
 from fastknn._utils.naming import own_names
 from fastknn._utils.sklearn_input import as_readable, hint_of_shape
-from fastknn.estimators._docs import documented
 from fastknn.estimators.mixin import FastNeighbors
 from fastknn.voting.votes import distance_weights, vote, vote_proba
 

@@ -23,8 +23,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastknn._utils.changes import RowsSample
+from fastknn._utils.docstrings import documented
 from fastknn._utils.sklearn_input import as_readable, hint_of_shape
-from fastknn.estimators._docs import documented
 from fastknn.search.adaptive import AdaptiveIndex
 from fastknn.search.calls import without_self
 from fastknn.search.policy import FIT, Known, choose

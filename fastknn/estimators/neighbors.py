@@ -12,9 +12,9 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from fastknn._utils.docstrings import documented
 from fastknn._utils.naming import own_names
 from fastknn.estimators import drop_in
-from fastknn.estimators._docs import documented
 from fastknn.estimators.drop_in import LocalOutlierFactor
 from fastknn.estimators.growing import AppendableRows
 from fastknn.estimators.onnx import register_when_imported

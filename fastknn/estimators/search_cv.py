@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastknn._utils.docstrings import documented
 from fastknn._utils.naming import own_names
 from fastknn._utils.progress import ProgressArgument
 from fastknn._utils.sklearn_input import as_readable, hint_of_shape
-from fastknn.estimators._docs import documented
 from fastknn.estimators.cross_validation import METRICS, WEIGHTS, Scores, cross_validate_k
 from fastknn.estimators.folds import Splitter
 from fastknn.estimators.neighbors import KNeighborsClassifier, KNeighborsRegressor

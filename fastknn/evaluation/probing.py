@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastknn._utils.docstrings import documented
 from fastknn._utils.labels import as_labels
 from fastknn._utils.matrices import as_matrix, check_width
 from fastknn._utils.progress import ProgressArgument, check_progress
@@ -20,6 +21,7 @@ __all__ = ["probe"]
 SHARE_ELEMENTS = 1 << 24
 
 
+@documented
 def probe(
     train_features: ArrayLike,
     train_labels,
@@ -47,9 +49,8 @@ def probe(
         Numbers of neighbors; those beyond n_rows mean all rows.
     temperatures : sequence of float, default (0.07,)
         Positive.
-    n_jobs : int or None, default None
-        Threads; None and -1 mean every core.
-    progress : bool or object with an ``update(n)`` method, default None
+    %(n_jobs)s
+    %(progress)s
 
     Returns
     -------

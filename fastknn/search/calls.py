@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastknn._utils.docstrings import documented
 from fastknn._utils.matrices import as_matrix, as_queries
 from fastknn._utils.progress import ProgressArgument, check_progress
 from fastknn._utils.scalars import as_k
@@ -14,6 +15,7 @@ from fastknn.search.policy import INDEX, Known, choose
 __all__ = ["knn", "knn_graph"]
 
 
+@documented
 def knn(
     queries: ArrayLike,
     train: ArrayLike,
@@ -38,12 +40,9 @@ def knn(
         Both of any type that `Index` takes.
     k : int
         Neighbors to find, from 1 to n_rows.
-    metric : str, default "l2"
-        As for `Index`.
-    n_jobs : int or None, default None
-        Threads; None and -1 mean every core this process may use.
-    progress : bool or object with an ``update(n)`` method, default None
-        As for `Index.search`.
+    %(metric)s
+    %(n_jobs)s
+    %(progress)s
 
     Returns
     -------
@@ -54,8 +53,7 @@ def knn(
 
     Raises
     ------
-    ValueError, TypeError
-        For arguments that cannot be searched, by name.
+    %(errors of searches)s
 
     Examples
     --------
@@ -74,6 +72,7 @@ def knn(
     return index.search(queries, k, n_jobs=n_jobs, progress=progress, check_finite=False)
 
 
+@documented
 def knn_graph(
     X: ArrayLike,
     k: int,
@@ -91,14 +90,13 @@ def knn_graph(
         Of any type that `Index` takes.
     k : int
         Neighbors of each row, from 1 to n_rows - 1; with `include_self`, to n_rows.
-    metric : str, default "l2"
-        As for `Index`.
+    %(metric)s
     include_self : bool, default False
         Whether each row is its own first neighbor, at distance 0, as UMAP's ``precomputed_knn``
         wants it. If not, rows are left out of their own neighbors by index: equal rows are
         neighbors of each other.
-    n_jobs, progress
-        As for `Index.search`.
+    %(n_jobs)s
+    %(progress)s
 
     Returns
     -------
@@ -109,8 +107,7 @@ def knn_graph(
 
     Raises
     ------
-    ValueError, TypeError
-        For arguments that cannot be searched, by name.
+    %(errors of searches)s
 
     Examples
     --------

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastknn._utils.arrays import as_out
+from fastknn._utils.docstrings import documented
 from fastknn._utils.matrices import checked_matrix
 from fastknn._utils.rows import InBlocks, Rows
 from fastknn._utils.scales import warn_of_scales
@@ -23,6 +24,7 @@ __all__ = ["pairwise_distances"]
 SMALLEST_SQUARED, LARGEST_SQUARED = 2.0**-40, 2.0**50
 
 
+@documented
 def pairwise_distances(
     queries: ArrayLike,
     train: ArrayLike,
@@ -43,8 +45,7 @@ def pairwise_distances(
         "l1" or "l2", by any of the names that `Index` takes.
     out : ndarray (n_queries, n_rows) of float32 or float64, optional
         Where to write; rows must be consecutive in memory. It must not overlap the inputs.
-    n_jobs : int or None, default None
-        Threads; None and -1 mean every core this process may use.
+    %(n_jobs)s
 
     Returns
     -------

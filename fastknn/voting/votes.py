@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastknn._utils.docstrings import documented
 from fastknn._utils.threads import thread_count
 from fastknn.voting.arguments import as_matrix_of
 from fastknn.voting.ballots import Ballots
@@ -23,6 +24,7 @@ from fastknn.voting.ballots import Ballots
 __all__ = ["distance_weights", "vote", "vote_proba"]
 
 
+@documented
 def vote(
     neighbor_labels: ArrayLike,
     *,
@@ -39,14 +41,7 @@ def vote(
         Class codes 0 .. n_classes - 1 of the k neighbors of m queries, nearest first.
     n_classes : int, optional
         Number of classes; by default the largest code plus one.
-    weights : array_like of float, shape (m, k), optional
-        Finite, non-negative weight of each neighbor's vote, such as `distance_weights` gives;
-        by default every vote counts one.
-    ks : sequence of int, optional
-        Vote once for each of these numbers of neighbors, 1 <= ks[i] <= k, in any order and
-        repeats allowed; by default all k neighbors vote, once.
-    n_jobs : int, optional
-        Number of threads; None or -1 means all cores.
+    %(ballots)s
 
     Returns
     -------
@@ -95,6 +90,7 @@ def vote(
     return codes[0] if ks is None else codes
 
 
+@documented
 def vote_proba(
     neighbor_labels: ArrayLike,
     *,
@@ -111,14 +107,7 @@ def vote_proba(
         Class codes 0 .. n_classes - 1 of the k neighbors of m queries, nearest first.
     n_classes : int, optional
         Number of classes, C below; by default the largest code plus one.
-    weights : array_like of float, shape (m, k), optional
-        Finite, non-negative weight of each neighbor's vote, such as `distance_weights` gives;
-        by default every vote counts one.
-    ks : sequence of int, optional
-        Vote once for each of these numbers of neighbors, 1 <= ks[i] <= k, in any order and
-        repeats allowed; by default all k neighbors vote, once.
-    n_jobs : int, optional
-        Number of threads; None or -1 means all cores.
+    %(ballots)s
 
     Returns
     -------

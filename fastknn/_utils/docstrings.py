@@ -9,6 +9,30 @@ from typing import TypeVar
 Documented = TypeVar("Documented", bound=object)
 
 SHARED = {
+    # --- Searches ---
+    "metric": """\
+metric : str, default "l2"
+    As for `Index`.""",
+    "n_jobs": """\
+n_jobs : int or None, default None
+    Threads; None and -1 mean all that this process may use, as for `Index`.""",
+    "progress": """\
+progress : bool or object with an ``update(n)`` method, default None
+    True shows a tqdm bar; an object is told of every (perhaps fractional) number of queries
+    done.""",
+    "errors of searches": """\
+ValueError, TypeError
+    For arguments that cannot be searched, by name.""",
+    # --- Votes ---
+    "ballots": """\
+weights : array_like of float, shape (m, k), optional
+    Finite, non-negative weight of each neighbor's vote, such as `distance_weights` gives; by
+    default every vote counts one.
+ks : sequence of int, optional
+    Vote once for each of these numbers of neighbors, 1 <= ks[i] <= k, in any order and repeats
+    allowed; by default all k neighbors vote, once.
+n_jobs : int or None, default None
+    Threads; None and -1 mean all that this process may use.""",
     # --- The estimators of `drop_in.py` and `neighbors.py` ---
     "search parameters": """\
 algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
