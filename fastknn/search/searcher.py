@@ -135,7 +135,7 @@ class Searcher:
     ) -> Iterator[tuple[_core.QueryBlock, int]]:
         """Search ranges of panels, in increasing order: yields the block at work, and its rows.
 
-        Where a screen turns out not to pay for these queries, the next simpler one takes over
+        Where a screen turns out not to pay for these queries, the fallback takes over
         the rows that are left. Then at most some hundred rows cost more than directly.
         """
         if block is None:
