@@ -137,7 +137,7 @@ CONTENDERS: dict[str, Contender] = {
     "faiss": Contender(faiss, batch=500),
     "scikit-learn-intelex": Contender(scikit_learn_intelex, batch=500),
     "usearch": Contender(usearch, wants_floats=False),
-    "scikit-learn": Contender(scikit_learn, batch=250),
+    "scikit-learn": Contender(scikit_learn, batch=100),
     "NumPy as taught": Contender(numpy_as_taught, batch=100),
     "NumPy reference": Contender(numpy_reference, wants_floats=False, only_full=True),
 }

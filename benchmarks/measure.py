@@ -146,7 +146,7 @@ def timed(run: Callable[[], object], rest: float = REST_SECONDS) -> float:
     return own if isinstance(own, float) else time.perf_counter() - started
 
 
-def matmul(size: int = 4096) -> tuple[Run, float]:
+def matmul(size: int = 2048) -> tuple[Run, float]:
     """NumPy's float32 matrix product, the yardstick of arithmetic, and its multiply-adds."""
     generator = np.random.default_rng(0)
     left, right = generator.random((2, size, size), np.float32)

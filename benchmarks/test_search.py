@@ -11,12 +11,12 @@ from searches import compare_search, search_runs, title
 
 @pytest.mark.parametrize("metric", ["l2", "l1"])
 def test_search_cifar10(side_by_side, cifar10, metric):
-    compare_search(side_by_side, cifar10, metric, k=7, n_queries=10_000)
+    compare_search(side_by_side, cifar10, metric, k=7, n_queries=5000)
 
 
 @pytest.mark.parametrize("metric", ["l2", "l1"])
 def test_search_mnist(side_by_side, mnist, metric):
-    compare_search(side_by_side, mnist, metric, k=7, n_queries=10_000)
+    compare_search(side_by_side, mnist, metric, k=7, n_queries=5000)
 
 
 @pytest.mark.parametrize("metric", ["l2", "l1"])
@@ -39,7 +39,8 @@ def test_one_query_768(side_by_side):
     compare_search(side_by_side, gaussian(100_000, 1, 768), "l2", k=10, n_queries=1, rounds=15)
 
 
-@pytest.mark.parametrize("metric", ["l2", pytest.param("l1", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("metric", ["l2", "l1"])
 def test_one_query_cifar10(side_by_side, cifar10, metric):
     """One query at a time against the speed at which two threads can read the training rows."""
     names = ["fastknn", "fastknn direct", "faiss", "scikit-learn-intelex", "usearch"]

@@ -1,7 +1,6 @@
 """Majority votes, and the k smallest of a given matrix."""
 
 import numpy as np
-import pytest
 from measure import once
 
 
@@ -20,7 +19,6 @@ def test_vote(side_by_side):
     side_by_side("100,000 votes of 10 neighbors", runs, unit="vote of all", kind="vote")
 
 
-@pytest.mark.full
 def test_topk(side_by_side):
     """The k smallest; NumPy's partition leaves ties and their order to chance."""
     from fastknn import topk
