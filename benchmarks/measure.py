@@ -72,7 +72,6 @@ class SideBySide:
         unit: str = "query",
         yardsticks: dict[str, Run] | None = None,
         rounds: int | None = None,
-        prepare: Callable[[str], None] | None = None,
         **info,
     ) -> dict[str, float]:
         """Run all in turns; return the median seconds per unit of each, yardsticks included.

@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from summary import Line, duration, line, times
+from summary import DEFINITION, Line, duration, line, times
 
 # Colours that stay apart for the colour-blind (Okabe and Ito), and a marker for each.
 STYLES = {
@@ -27,7 +27,6 @@ STYLES = {
     "NumPy as taught": ("#7f7f7f", "P"),
     "NumPy reference": ("#a8a8a8", "X"),
 }
-DEFINITION = "NumPy reference"  # nobody would choose it
 THEMES = {"light": "#1a1a1a", "dark": "#e6e6e6"}  # of text and lines; the background is the page's
 
 Table = list[list[str]]
@@ -109,10 +108,14 @@ def tabulated(table: Table) -> str:
     return re.sub(r"(?<=\d) (?=(?:s|ms|µs|x)\b)", "\N{NO-BREAK SPACE}", text)
 
 
+def _every_search(saved: dict) -> list[dict]:
+    """Of many queries at a time, then of one."""
+    return infos(saved, "search") + infos(saved, "one query")
+
+
 def _searches(saved: dict) -> str:
     table = [["search", "fastknn", "direct screen", "best peer", "times faster"]]
-    searches = infos(saved, "search") + infos(saved, "one query")
-    for info in sorted(searches, key=lambda info: info["title"].startswith("one query")):
+    for info in _every_search(saved):
         best = _compared(info)
         direct = info["seconds"].get("fastknn direct")
         shown = duration(direct) if direct else ""
@@ -124,7 +127,7 @@ def _contenders(saved: dict) -> str:
     """Every contender of every search."""
     names = list(STYLES)
     table = [["search", *names]]
-    for info in infos(saved, "search"):
+    for info in _every_search(saved):
         each = info["seconds"]
         table.append([info["title"], *(duration(each[n]) if n in each else "" for n in names)])
     return _with_note(table, "Median time per query, in the form that suits each best.")
@@ -133,7 +136,9 @@ def _contenders(saved: dict) -> str:
 def _stages(saved: dict) -> str:
     """What the screens leave to do."""
     table = [["search", "cascade", "candidates", "encoding", "stages", "refine"]]
-    for info in infos(saved, "search"):
+    for info in _every_search(saved):
+        if "work" not in info:
+            continue
         work = info["work"]["fastknn"]
         spent = dict(work["stage_seconds"])
         ends = [duration(spent.pop(name)) for name in ("encoding", "refine")]
@@ -330,8 +335,6 @@ def charts(saved: dict, folder: Path, stem: str) -> None:
                 "axes.edgecolor": ink,
                 "xtick.color": ink,
                 "ytick.color": ink,
-                "svg.fonttype": "none",
-                "svg.hashsalt": "fastknn",
             }
             with matplotlib.rc_context(parameters):
                 figure = draw(saved)
@@ -344,7 +347,7 @@ def speed_chart(saved: dict):
     """Time per query of every contender: one line per search, one point per contender."""
     import matplotlib.pyplot as plt
 
-    searches = [info for info in infos(saved, "search") if not info["title"].startswith("one")]
+    searches = infos(saved, "search")
     if not searches:
         return None
     height = 0.42 * len(searches) + 1.3

@@ -62,14 +62,16 @@ def compare_search(
     side_by_side: SideBySide, data: Data, metric: str, k: int, n_queries: int, **options
 ) -> None:
     """Measure a search beside all peers and a matrix product."""
-    name = "one query, " * (n_queries == 1) + title(data, metric, k)
+    kind, name = "search", title(data, metric, k)
+    if n_queries == 1:
+        kind, name = "one query", f"one query, {name}"
     runs, absent, ours = search_runs(data, metric, k, n_queries, full=side_by_side.effort.full)
     product, multiply_adds = matmul()
     medians = side_by_side(name, runs, yardsticks={"matmul": product}, **options)
     matmul_rate = multiply_adds / medians["matmul"]
     counts = side_by_side.benchmark.extra_info["counts"]
     side_by_side.benchmark.extra_info.update(
-        kind="search",
+        kind=kind,
         metric=metric,
         absent=absent,
         matmul_rate=matmul_rate,

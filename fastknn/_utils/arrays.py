@@ -48,6 +48,7 @@ def refuse_masked(array, name: str) -> None:
 
 
 def first_item(array):
+    """The first of a list or tuple; anything else, itself."""
     return array[0] if isinstance(array, list | tuple) and array else array
 
 

@@ -52,9 +52,8 @@ def available_threads() -> int:
 def _joblib_jobs() -> int:
     """What None means. joblib's settings are asked only where somebody has loaded it."""
     parallel = sys.modules.get("joblib.parallel")
-    if parallel is None or not hasattr(
-        parallel, "parallel_config"
-    ):  # before 1.3 the default looks like n_jobs=1
+    # Before joblib 1.3 the default looks like n_jobs=1.
+    if parallel is None or not hasattr(parallel, "parallel_config"):
         return -1
     backend, n_jobs = parallel.get_active_backend()
     if n_jobs:
