@@ -20,6 +20,8 @@ before it:
     bounds       scores of tiles, thresholds with their slack, later stages
     candidates   which rows are candidates, and their exact keys
     search       the walk: panels, candidates, keeper
+    groups       the walk that leaves out whole groups of rows
+    ordering     the order of rows in which groups of them lie close together
     matrices     the walk that writes all distances
     topk         the k smallest entries of a given matrix
     maps         what the non-expansive maps of screens need
@@ -51,6 +53,8 @@ include "angles.pxi"
 include "bounds.pxi"
 include "candidates.pxi"
 include "search.pxi"
+include "groups.pxi"
+include "ordering.pxi"
 include "matrices.pxi"
 include "topk.pxi"
 include "maps.pxi"
@@ -105,6 +109,8 @@ cdef class Panels:
         instead of the rows' own for direct differences.
     packed : bool, default True
         False to pack nothing: then every row is a candidate, and is read from the given array.
+    numbers : ndarray (n_rows,) of int64, or None
+        The number by which each row is known, where that is not its place.
 
     The memory is allocated at once; `pack` fills it, range by range.
     """
@@ -113,7 +119,8 @@ cdef class Panels:
     # What the C functions see of it.
     cdef PackedRows layout
 
-    def __init__(self, given, metric, scale=None, error=None, center=None, packed=True):
+    def __init__(self, given, metric, scale=None, error=None, center=None, packed=True,
+                 numbers=None):
         cdef PackedRows *layout = &self.layout
         layout.given = as_matrix(given, metric)
         layout.n_rows = len(given)
@@ -131,7 +138,8 @@ cdef class Panels:
         layout.scores = layout.tile.scores if layout.groups <= layout.chunk_groups else F64_SCORES
         layout.panel_bytes = (
             layout.groups * layout.tile.rows * layout.tile.group * layout.item_bytes)
-        self.memory = [(given, center)]
+        layout.numbers = NULL if numbers is None else <int64_t *>address(numbers)
+        self.memory = [(given, center, numbers)]
         if not packed:
             return
         padded = self.n_panels * layout.tile.rows
@@ -196,6 +204,61 @@ cdef class Panels:
         with nogil:
             for panel in range(first, last if panels.data != NULL else first):
                 pack_panel(&panels, panel)
+
+
+cdef class GroupBoxes:
+    """Boxes of groups of rows, and of groups of groups, as the walk over them reads them.
+
+    Parameters
+    ----------
+    lower, upper : ndarray (n_groups, width) of float32
+        Of groups of GROUP_ROWS rows each, one after another.
+    metric : "l1" or "l2"
+    panel_rows : int
+        Of the panels that will be searched: a group is a whole number of them.
+    """
+
+    cdef object memory
+    cdef Boxes boxes
+
+    def __init__(self, lower, upper, metric, panel_rows):
+        cdef Boxes *boxes = &self.boxes
+        boxes.metric, boxes.width = METRICS[metric], lower.shape[1]
+        boxes.group_rows = max(<Py_ssize_t>GROUP_ROWS, <Py_ssize_t>panel_rows)
+        boxes.n_levels = 0
+        self.memory = []
+        together = boxes.group_rows // GROUP_ROWS
+        while True:
+            if together > 1:
+                starts = np.arange(0, len(lower), together)
+                lower = np.minimum.reduceat(lower, starts)
+                upper = np.maximum.reduceat(upper, starts)
+            self._add_level(lower, upper)
+            together = BOX_LANES
+            if len(lower) <= BOX_LANES:
+                break
+
+    def _add_level(self, lower, upper):
+        n, width = lower.shape
+        padded = n + -n % BOX_LANES
+        level = aligned(padded * width * 2, np.float32).reshape(-1, width, 2, BOX_LANES)
+        for end, values in enumerate((lower, upper)):
+            whole = np.full((padded, width), np.inf, np.float32)
+            whole[:n] = values
+            level[:, :, end] = whole.reshape(-1, BOX_LANES, width).transpose(0, 2, 1)
+        self.memory.append(level)
+        self.boxes.levels[self.boxes.n_levels] = <float *>address(level)
+        self.boxes.counts[self.boxes.n_levels] = n
+        self.boxes.n_levels += 1
+
+    @property
+    def group_rows(self):
+        """The number of rows in a group."""
+        return self.boxes.group_rows
+
+    @property
+    def nbytes(self):
+        return sum(level.nbytes for level in self.memory)
 
 
 cdef class CodeRows:
@@ -274,6 +337,13 @@ cdef class QueryBlock:
         matrices.
     max_key : ndarray (n,) of float64 or None
         Keys beyond which rows are not wanted.
+    boxes : GroupBoxes or None
+        Of the rows, if they are grouped: then `walk` searches instead of `search`.
+    points : ndarray (n, width of the boxes) of float32, and
+    point_errors : ndarray (n,) of float64
+        The queries as the boxes see them, and how far each may be off.
+    by_number : bool, default False
+        Whether `train` (and the measures of angles) are in the order of the numbers of `panels`.
     resume : QueryBlock, optional
         Another block of the same queries and `found`, which searched the rows before: this one goes
         on with what it found.
@@ -289,7 +359,8 @@ cdef class QueryBlock:
     cdef public double encoding_seconds
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
-                 exact=None, angles=None, found=None, max_key=None, QueryBlock resume=None):
+                 exact=None, angles=None, found=None, max_key=None, GroupBoxes boxes=None,
+                 points=None, point_errors=None, bint by_number=False, QueryBlock resume=None):
         cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -297,6 +368,7 @@ cdef class QueryBlock:
         cdef Py_ssize_t query
         self.panels = panels
         queries.n = len(codes)
+        queries.together = layout.tile.queries if boxes is None else 1
         tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS
         packed = aligned(queries.n * panels.query_bytes, np.uint8)
         threshold = aligned(queries.n, SCORE_DTYPES[layout.scores])
@@ -304,9 +376,18 @@ cdef class QueryBlock:
         doubles = [aligned(queries.n, np.float64) for _ in range(3)]
         words = [aligned(queries.n, np.int32) for _ in range(4)]
         scratch = aligned(panels.query_bytes, np.uint8)
+        limits = bounds = None
+        if boxes is not None:
+            limits, bounds = aligned(queries.n, np.float32), aligned(BOX_LANES, np.float32)
+            queries.walk.boxes = &boxes.boxes
+            queries.walk.points = <float *>address(points)
+            queries.walk.errors = <double *>address(point_errors)
+            queries.walk.limits = <float *>address(limits)
+            queries.walk.bounds = <float *>address(bounds)
+        queries.by_number = by_number
         # The pointers below are into these.
         self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
-                       exact, angles, found, stages)
+                       exact, angles, found, stages, boxes, points, point_errors, limits, bounds)
         queries.packed = address(packed)
         queries.threshold = address(threshold)
         queries.score = address(score)
@@ -348,9 +429,10 @@ cdef class QueryBlock:
             measure_slack(layout, queries)
         if found is not None:
             k = found.rows.shape[1]
-            self.reservoirs = (
-                reservoir_memory(queries.n, k, layout.n_rows, found.low is not None)
-                if resume is None else resume.reservoirs)
+            if resume is not None:
+                self.reservoirs = resume.reservoirs
+            elif layout.numbers == NULL:  # reservoirs take rows in the order of their numbers
+                self.reservoirs = reservoir_memory(queries.n, k, layout.n_rows, found.low is not None)
             queries.keeper = keeper_of(lists_of(found), k, self.reservoirs)
             doubles[2][:] = INFINITY if max_key is None else max_key
             for query in range(queries.n):
@@ -369,10 +451,19 @@ cdef class QueryBlock:
         return self.queries.refined
 
     @property
+    def boxes_compared(self):
+        """The number of (query, box of a group) pairs that were compared."""
+        return self.queries.walk.n_boxes
+
+    @property
     def stage_seconds(self):
-        """The share of `seconds` per stage, and last of the refine, estimated from some panels."""
-        ticks = [self.queries.ticks[stage] for stage in range(self.queries.n_stages + 2)]
-        ticks[0] += not any(ticks)  # it was given up before a panel was timed
+        """The share of `seconds` per stage, then of the refine, and last of the groups.
+
+        It is estimated from some of the panels or queries.
+        """
+        places = [*range(self.queries.n_stages + 1), REFINE, GROUPS]
+        ticks = [self.queries.ticks[<int>place] for place in places]
+        ticks[0] += not any(ticks)  # it was given up before anything was timed
         return [self.seconds * tick / sum(ticks) for tick in ticks]
 
     def search(self, Py_ssize_t first, Py_ssize_t last, give_up=None):
@@ -409,11 +500,47 @@ cdef class QueryBlock:
         self.seconds += perf_counter() - began
         return last
 
-    def finish(self):
-        """Turn what was found into lists: nearest first, and rows that are not there last."""
-        cdef Py_ssize_t query
+    def walk(self, Py_ssize_t first, Py_ssize_t max_rows, Py_ssize_t few_rows):
+        """Search the groups within reach of the queries from `first` on, one query after another.
+
+        Parameters
+        ----------
+        first : int
+        max_rows : int
+            Rows of groups after which to return, so that Ctrl-C can be looked at.
+        few_rows : int
+            Rows per query up to which groups pay, on an average of the queries so far.
+
+        Returns
+        -------
+        reached : int
+            The query to go on from.
+        pays : bool
+            Whether groups pay still.
+        """
+        cdef Py_ssize_t query = first
+        cdef PackedRows *layout = &self.panels.layout
+        cdef Walk *walk = &self.queries.walk
+        cdef int64_t before = walk.n_rows
+        began = perf_counter()
         with nogil:
-            for query in range(self.queries.n):
+            while query < self.queries.n and walk.n_rows - before < max_rows:
+                walk_groups(layout, &self.queries, query, query % TIMED_QUERIES == TIMED_QUERIES // 2)
+                query += 1
+                if walk.n_rows > (query + TIMED_QUERIES) * few_rows:
+                    break
+        self.screened += walk.n_rows - before
+        self.seconds += perf_counter() - began
+        return query, walk.n_rows <= (query + TIMED_QUERIES) * few_rows
+
+    def finish(self, Py_ssize_t first=0, last=None):
+        """Turn what was found into lists: nearest first, and rows that are not there last.
+
+        first, last : the queries first..last-1, by default all
+        """
+        cdef Py_ssize_t query, end = self.queries.n if last is None else last
+        with nogil:
+            for query in range(first, end):
                 finish_keeping(&self.queries.keeper, query)
 
     def write_distances(self, out, Py_ssize_t first, Py_ssize_t last):

@@ -52,6 +52,22 @@ cdef void measure_slack(const PackedRows *panels, Queries *queries) noexcept nog
         queries.refine_tiny = (width + 4) * tiny64
 
 
+cdef inline void set_box_limit(Queries *queries, Py_ssize_t query, double reach) noexcept nogil:
+    """Set the largest bound that a group may have whose rows may be within reach of a query.
+
+    A bound is a sum of `width` non-negative terms of at most three roundings each: at most a factor
+    1 + 1.01 (width + 4) u above the exact one, u = 2**-24, and half the smallest subnormal per
+    term (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+    """
+    cdef Walk *walk = &queries.walk
+    cdef double width = walk.boxes.width
+    cdef double limit = (reach + walk.errors[query]) * (1 + 2.0**-50)
+    if walk.boxes.metric == L2:
+        limit *= limit
+    limit = limit * (1 + 1.01 * (width + 4) * 2.0**-24) + (width + 4) * 2.0**-149
+    walk.limits[query] = float_above(limit) if limit < FLT_MAX / 2 else INFINITY
+
+
 cdef void set_threshold(const PackedRows *panels, Queries *queries,
                         Py_ssize_t query) noexcept nogil:
     """Set the largest score that a row may have and still be one of the k best.
@@ -61,7 +77,7 @@ cdef void set_threshold(const PackedRows *panels, Queries *queries,
     distance, e the distance from the query to its codes, the row is dropped when s > limit:
         s <= S (1 + screen_slack) + screen_tiny, with S = dist(codes, x), so S > reach + e;
         dist(query, x) >= S - e > reach >= (tau + refine_tiny) (1 + refine_slack), so r > tau.
-    Exact integers need no slack, and rows come in the order of their index: a tie is too late.
+    Exact integers need no slack, and where rows come in the order of their index, a tie is too late.
     Each step is rounded up by at least as much as its own rounding (`up`).
     """
     cdef double up = 1 + 2.0**-50, kth_key = threshold_key(&queries.keeper, query)
@@ -71,12 +87,16 @@ cdef void set_threshold(const PackedRows *panels, Queries *queries,
     if queries.angles:
         tau = squared_chord(queries, query, tau)
     if not is_refined(queries):
-        limit = min(kth_key - 1, queries.max_key[query])
+        limit = min(kth_key - (panels.numbers == NULL), queries.max_key[query])
+        if queries.walk.boxes != NULL:
+            set_box_limit(queries, query, sqrt(max(limit, 0)) * up if squared else limit)
     else:
         reach = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
         if squared:
             reach = sqrt(reach) * up
         queries.reach[query] = reach
+        if queries.walk.boxes != NULL:
+            set_box_limit(queries, query, reach)
         reach = (reach + error) * up
         if panels.scale != NULL:
             set_code_threshold(panels, queries, query, reach)

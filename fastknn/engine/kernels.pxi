@@ -6,6 +6,7 @@ cdef extern from "kernels/kernels.h" nogil:
         VECTOR_BYTES
         MAX_PANEL_ROWS
         HADAMARD_MIN
+        BOX_LANES
         DEPTH_LIMIT_BYTES
         DEPTH_LIMIT_FLOATS
         CODE_ZERO
@@ -59,6 +60,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const float *limit
 
     ctypedef uint64_t (*CodeTile)(int, size_t, const void *, const void *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*BoxBounds)(size_t, const float *, const float *, float, float *) noexcept nogil
     ctypedef uint64_t (*ByteDistance)(size_t, const void *, const void *) noexcept nogil
 
     ctypedef void (*Hadamard)(size_t, float *) noexcept nogil
@@ -76,6 +78,7 @@ cdef extern from "kernels/kernels.h" nogil:
         Nearest nearest
         Center center[3]
         CodeTile code_tile
+        BoxBounds boxes[2]
         ByteDistance byte_distance[2][2]
         Accumulate accumulate[3]
         Hadamard hadamard

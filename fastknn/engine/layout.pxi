@@ -23,6 +23,9 @@ cdef enum:
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
     CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
     CACHE_LINE_BYTES = 64
+    MAX_BOX_LEVELS = 12  # of groups of groups: more rows than any memory holds
+    REFINE = MAX_STAGES  # in `ticks`: the refine, and what groups took
+    GROUPS = MAX_STAGES + 1
 
 # Room for float32 in the bound of an L2 screen, of the magnitudes that it adds
 # (screens/cascade.py).
@@ -51,6 +54,8 @@ ctypedef struct PackedRows:
     Matrix given
     char *data
     char *bias
+    # The caller's number of each row (NULL where rows are in the caller's order).
+    const int64_t *numbers
     # For the expanded screen (else NULL): what is subtracted from every row and query.
     const double *center
     # Codes only (else NULL): x is within error of scale * (code - CODE_ZERO), as mapped.
@@ -105,15 +110,35 @@ ctypedef struct Numbers:
     const int32_t *low_halves
 
 
+ctypedef struct Boxes:
+    # Boxes of groups of rows (level 0), of BOX_LANES of these, and so on up to one block of boxes.
+    Py_ssize_t group_rows, width
+    int n_levels, metric
+    Py_ssize_t counts[MAX_BOX_LEVELS]
+    const float *levels[MAX_BOX_LEVELS]
+
+
+ctypedef struct Walk:
+    # Queries as boxes see them (groups.pxi): points, how far they may be off, and the bound beyond
+    # which no group is within reach. `boxes` is NULL where rows are not grouped.
+    const Boxes *boxes
+    const float *points
+    const double *errors
+    float *limits
+    float *bounds
+    int64_t n_boxes, n_rows
+
+
 ctypedef struct Queries:
     # Some packed queries, and what was found so far for each.
     Py_ssize_t n, n_stages
+    Py_ssize_t together  # queries in a full tile
     int64_t candidates[MAX_STAGES]
     int64_t refined
     # Rows seen, what later stages and refines read of them, and both when last looked at.
     int64_t rows_seen, bytes_read, rows_then, bytes_then
-    # The time that the stages, and last the refine, took in some of the panels.
-    uint64_t ticks[MAX_STAGES + 1]
+    # The time that the stages, the refine and groups took in some of the panels.
+    uint64_t ticks[MAX_STAGES + 2]
     uint64_t last_tick
     char *packed
     char *threshold
@@ -137,7 +162,9 @@ ctypedef struct Queries:
     bint angles
     Numbers numbers, train_numbers
     Keeper keeper
+    Walk walk
     Matrix train
+    bint by_number  # whether `train` is in the caller's order, and not in that of the panels
     Py_ssize_t train_bytes
     double *max_key
     double screen_slack, screen_tiny, refine_slack, refine_tiny

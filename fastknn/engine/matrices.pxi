@@ -33,7 +33,7 @@ cdef void write_panel(const PackedRows *panels, const Queries *queries, Py_ssize
     cdef bint root = panels.given.metric == L2
     cdef double constant
     while first < queries.n:
-        count = <int>min(<Py_ssize_t>panels.tile.queries, queries.n - first)
+        count = <int>min(queries.together, queries.n - first)
         score = score_tile(panels, queries, first, count, panel)
         for i in range(count):
             constant = queries.constant[first + i]

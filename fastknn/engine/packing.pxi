@@ -175,7 +175,7 @@ cdef void pack_panel(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
 cdef char *packed_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
                        Py_ssize_t group) noexcept nogil:
     """Return the packed queries of a tile from a group on; `first` is its first query."""
-    cdef Py_ssize_t lanes = min(<Py_ssize_t>panels.tile.queries, queries.n - first)
+    cdef Py_ssize_t lanes = min(queries.together, queries.n - first)
     return queries.packed + (
         (first * panels.groups + lanes * group) * panels.tile.group * panels.tile.query_bytes
     )
@@ -218,8 +218,8 @@ cdef void pack_queries(const PackedRows *panels, Queries *queries, const char *c
     memset(queries.packed, 0,
            queries.n * panels.groups * panels.tile.group * panels.tile.query_bytes)
     for query in range(queries.n):
-        first = query - query % panels.tile.queries
-        lanes = min(<Py_ssize_t>panels.tile.queries, queries.n - first)
+        first = query - query % queries.together
+        lanes = min(queries.together, queries.n - first)
         code = codes + query * given_bytes
         queries.constant[query] = 0
         if panels.center != NULL:

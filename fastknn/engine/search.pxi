@@ -2,6 +2,11 @@
 # offer them to the keeper. Which rows are candidates is in candidates.pxi, what is kept in
 # keep.pxi.
 
+cdef inline int64_t row_number(const PackedRows *panels, Py_ssize_t row) noexcept nogil:
+    """Return the caller's number of a row."""
+    return row if panels.numbers == NULL else panels.numbers[row]
+
+
 cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                           Py_ssize_t first_row, uint64_t candidates, const char *score,
                           Py_ssize_t first_score, bint timed) noexcept nogil:
@@ -13,10 +18,14 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
     cdef double keys[REFINED_TOGETHER]
     cdef uint64_t low[REFINED_TOGETHER]
     cdef int64_t rows[REFINED_TOGETHER]
+    cdef int64_t numbers[REFINED_TOGETHER]
+    cdef const int64_t *in_train = rows
     cdef int lanes[MAX_PANEL_ROWS]
     cdef int lane, count, place = 0, n
     cdef bint lower = False, refines = is_refined(queries)
     memset(low, 0, sizeof(low))
+    if queries.by_number:
+        in_train = numbers
     candidates = later_stages(queries, query, first_row, candidates, timed)
     n = in_order(panels, queries, candidates, score, first_score, first_row, lanes)
     while place < n:
@@ -25,6 +34,7 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
             lane = lanes[place]
             place += 1
             rows[count] = first_row + lane
+            numbers[count] = row_number(panels, first_row + lane)
             if not refines:
                 keys[count] = whole_score(
                     panels, score, first_score + lane, rows[count]) + queries.constant[query]
@@ -38,37 +48,45 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
         if refines:
             queries.refined += count
             queries.bytes_read += count * queries.train_bytes
-            exact_keys(queries, query, count, rows, threshold_key(keeper, query), keys, low)
-        lower |= offer(keeper, query, count, keys, low, rows)
+            exact_keys(queries, query, count, in_train, threshold_key(keeper, query), keys, low)
+        lower |= offer(keeper, query, count, keys, low, numbers)
         if lower and (place == n or refines and threshold_key(keeper, query) < INFINITY):
             set_threshold(panels, queries, query)
     if timed:
-        lap(queries, queries.n_stages + 1)
+        lap(queries, REFINE)
+
+
+cdef void search_tile(const PackedRows *panels, Queries *queries, Py_ssize_t first, int count,
+                      Py_ssize_t panel, uint64_t wanted, bint timed) noexcept nogil:
+    """Screen `count` queries, from `first` on, against one panel, and offer the candidates."""
+    cdef uint64_t candidates[MAX_TILE_QUERIES]
+    cdef uint64_t with_candidates
+    cdef const char *score
+    cdef int i
+    with_candidates = screen_tile(panels, queries, first, count, panel, candidates, &score)
+    if timed:
+        lap(queries, 0)
+    while with_candidates:
+        i = lowest_bit(with_candidates)
+        with_candidates &= with_candidates - 1
+        keep_candidates(panels, queries, first + i, panel * panels.tile.rows,
+                        candidates[i] & wanted, score, i * panels.tile.rows, timed)
 
 
 cdef void search_panel(const PackedRows *panels, Queries *queries, Py_ssize_t panel,
                        bint timed) noexcept nogil:
     """Screen every query against one panel, and offer the candidates' keys to the keeper."""
-    cdef int count, i
-    cdef Py_ssize_t first_row = panel * panels.tile.rows, first = 0, query
-    cdef uint64_t wanted = wanted_rows(panels, panel), with_candidates
-    cdef uint64_t candidates[MAX_TILE_QUERIES]
-    cdef const char *score
+    cdef Py_ssize_t first = 0, query
+    cdef int count
+    cdef uint64_t wanted = wanted_rows(panels, panel)
     queries.last_tick = tick_count() if timed else 0
     if panels.data == NULL:  # nothing is ruled out
         for query in range(queries.n):
-            keep_candidates(panels, queries, query, first_row, wanted, NULL, 0, timed)
+            keep_candidates(panels, queries, query, panel * panels.tile.rows, wanted, NULL, 0, timed)
         return
     while first < queries.n:
-        count = <int>min(<Py_ssize_t>panels.tile.queries, queries.n - first)
-        with_candidates = screen_tile(panels, queries, first, count, panel, candidates, &score)
-        if timed:
-            lap(queries, 0)
-        while with_candidates:
-            i = lowest_bit(with_candidates)
-            with_candidates &= with_candidates - 1
-            keep_candidates(panels, queries, first + i, first_row, candidates[i] & wanted, score,
-                            i * panels.tile.rows, timed)
+        count = <int>min(queries.together, queries.n - first)
+        search_tile(panels, queries, first, count, panel, wanted, timed)
         first += count
 
 

@@ -88,10 +88,16 @@ class Cascade:
         first, *later = self.map.widths
         return [first, *(width + -width % CODE_VECTOR for width in later)]
 
-    def panels(self, train: Rows, metric: str, codes: "list[_core.CodeRows]") -> _core.Panels:
+    def panels(
+        self,
+        train: Rows,
+        metric: str,
+        codes: "list[_core.CodeRows]",
+        numbers: np.ndarray | None = None,
+    ) -> _core.Panels:
         """The codes of the first stage, laid out for it."""
         first = codes[0]
-        return _core.Panels(first.codes, metric, first.scale, first.error)
+        return _core.Panels(first.codes, metric, first.scale, first.error, numbers=numbers)
 
     def fallback(self, dtype: np.dtype, metric: str) -> Direct:
         """What takes over where the cascade does not pay."""

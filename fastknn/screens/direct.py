@@ -4,7 +4,8 @@ A `Searcher` asks the same of both kinds:
 
     name                                 in words
     encode_rows(train, n_threads)        codes of the rows, by stage; here none
-    panels(train, metric, codes)         the rows laid out for the first stage, not packed yet
+    panels(train, metric, codes,         the rows laid out for the first stage, not packed yet; and
+        numbers)                         the number of each, where that is not its place
     encode_queries(queries, dtype,       queries as arguments of `_core.QueryBlock`, for rows of the
         metric, codes, slack)            type `dtype`, each of which lies at most `slack` (or None)
                                          away; and whether the scores are the distances
@@ -33,9 +34,11 @@ class Direct(NamedTuple):
     def encode_rows(self, train: Rows, n_threads: int) -> "list[_core.CodeRows]":
         return []
 
-    def panels(self, train: Rows, metric: str, codes: list) -> _core.Panels:
+    def panels(
+        self, train: Rows, metric: str, codes: list, numbers: np.ndarray | None = None
+    ) -> _core.Panels:
         center = _middle(train) if self.centered else None
-        return _core.Panels(train, metric, center=center, packed=self.packed)
+        return _core.Panels(train, metric, center=center, packed=self.packed, numbers=numbers)
 
     def encode_queries(
         self,

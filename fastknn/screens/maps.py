@@ -97,11 +97,14 @@ class ProjectionStage(NamedTuple):
 
     directions: slice | None  # None: all features
     rest: bool  # whether the norm of the rest is a coordinate
-    rotation: Product | Hadamard
+    rotation: Product | Hadamard | None  # None: left as they are, which needs directions
 
     @property
     def width(self) -> int:
-        return self.rotation.width
+        if self.rotation is not None:
+            return self.rotation.width
+        assert self.directions is not None
+        return self.directions.stop - self.directions.start + self.rest
 
 
 Valued = tuple[np.ndarray, np.ndarray]
@@ -152,9 +155,10 @@ class Projection:
                 # |sqrt(s + d) - sqrt(s)| <= min(sqrt(|d|), |d| / sqrt(s))
                 miss = 16 * U32 * norm**2 + 2 * slack * norm + slack**2
                 slack = slack + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
-            # |z| is at most the norm, but for what was off before.
-            values = stage.rotation(values)
-            slack = slack + stage.rotation.loss() * (norm + slack)
+            if stage.rotation is not None:
+                # |z| is at most the norm, but for what was off before.
+                values = stage.rotation(values)
+                slack = slack + stage.rotation.loss() * (norm + slack)
             yield values, slack + 4 * (stage.width + PRODUCT_DEPTH) * U64 * stage.width * norm
 
 

@@ -25,14 +25,14 @@ from fastknn.engine._core import cpu_level
 from fastknn.metrics.keys import Keys, as_distances, check_found, merge, no_keys
 from fastknn.metrics.names import metric_name
 from fastknn.search import storage
-from fastknn.search.plan import Part, pays_threads, plan, steps_by_block
+from fastknn.search.plan import Part, pays_threads, plan, plan_grouped, steps_by_block
 from fastknn.search.policy import INDEX, Known, choose
 from fastknn.search.searcher import Searcher
 from fastknn.search.trial import choose_screen
 
 __all__ = ["Index", "cpu_level", "load_index"]
 
-SCREENS = ("auto", "none", "direct", "quantized", "projected")
+SCREENS = ("auto", "none", "direct", "quantized", "projected", "grouped")
 # Of a neighbor in a result: its key and its row.
 KEY_BYTES = 16
 # Attributes that differ from run to run with the clock, or with the searches that were made.
@@ -167,6 +167,19 @@ class Index:
         if screen == "auto":
             screen = choose(INDEX, Known.of(train, self.metric, k=k, n_threads=n_threads)).choice
         with show_status(progress) as say:
+            if screen == "grouped":
+                from fastknn.metrics.names import kernel_metric
+                from fastknn.screens.direct import DIFFERENCES
+                from fastknn.screens.grouping import Grouping
+                from fastknn.screens.inputs import as_screened
+
+                grouping = Grouping.of(
+                    as_screened(train, self.metric), kernel_metric(self.metric), n_threads
+                )
+                self.costs_ = {}
+                self._keep(Searcher(train, self.metric, DIFFERENCES, n_threads, grouping=grouping))
+                self.stats_ = self._choice()
+                return
             chosen, self.costs_ = choose_screen(
                 train, self.metric, screen, n_threads, k, packed=packed, say=say
             )
@@ -280,7 +293,7 @@ class Index:
     @property
     def cascade(self) -> str:
         """Which screens are used, in words."""
-        return self._searcher.screen.name
+        return self._searcher.name
 
     @property
     def reason(self) -> str:
@@ -507,15 +520,18 @@ class Index:
             with show_progress(progress, 0):
                 self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
             return no_keys(0, k, self.metric)
-        parts, n_splits = plan(
-            len(queries),
-            searcher.panels,
-            n_threads,
-            self.width,
-            k * KEY_BYTES,
-            searcher.panels_together,
-            searcher.reservoir_bytes(k),
-        )
+        if searcher.boxes is not None:
+            parts, n_splits = plan_grouped(len(queries), n_threads), 1
+        else:
+            parts, n_splits = plan(
+                len(queries),
+                searcher.panels,
+                n_threads,
+                self.width,
+                k * KEY_BYTES,
+                searcher.panels_together,
+                searcher.reservoir_bytes(k),
+            )
         # Where several threads share the rows, each has a result of its own; the first is returned.
         found = [no_keys(len(queries), k, self.metric) for _ in range(n_splits)]
         tally, lock = _Tally(), threading.Lock()
@@ -640,7 +656,7 @@ class _Tally:
         self.encoding += sum(block.encoding_seconds for block in blocks)
 
     def stats(self) -> dict:
-        *stages, refine = self.stage_seconds or [0.0]  # of no block at all
+        *stages, refine, groups = self.stage_seconds or [0.0, 0.0]  # of no block at all
         return {
             "rows_screened": self.screened,
             "candidates": self.candidates,
@@ -648,6 +664,7 @@ class _Tally:
             "rows_given_up": self.given_up,
             "stage_seconds": {
                 "encoding": self.encoding,
+                "groups": groups,
                 **{f"stage {place}": one for place, one in enumerate(stages, start=1)},
                 "refine": refine,
                 "direct": self.direct,

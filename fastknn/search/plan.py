@@ -110,6 +110,21 @@ def plan(
     return parts, n_splits
 
 
+def steps_of(n_queries: int, panels: _core.Panels) -> list[tuple[int, int]]:
+    """The panels that some queries are compared with between two looks at Ctrl-C."""
+    step = SIZES.step_pairs // (n_queries * panels.panel_rows * panels.width)
+    together = max(1, _core.MAX_PANEL_ROWS // panels.panel_rows)
+    return ranges(0, panels.n_panels, max(1, step // together) * together)
+
+
+def plan_grouped(n_queries: int, n_threads: int) -> list[Part]:
+    """Cut a search that leaves groups out into blocks of queries: every query is walked for."""
+    n_blocks = -(-n_queries // SIZES.query_block_max)
+    n_blocks = min(n_queries, -(-n_blocks // n_threads) * n_threads)
+    size = -(-n_queries // n_blocks)
+    return [Part(slice(first, last), 0, []) for first, last in ranges(0, n_queries, size)]
+
+
 def pays_threads(n_queries: int, panels: _core.Panels, result_bytes: int = 0) -> bool:
     """Whether a search is so large that a second thread gives more than it costs."""
     free = SIZES.free_queries

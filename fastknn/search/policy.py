@@ -56,6 +56,9 @@ class Limits(NamedTuple):
     # before which it does not ask: most of the first rows are candidates of any screen.
     window_rows: int = 256
     early_rows_per_neighbor: int = 16
+    # Groups of rows are left out while the groups within reach of a query have fewer rows than this
+    # share of all, one of so many: their rows are compared with one query at a time.
+    grouped_share: int = 4
     # A byte that is read row by row takes as long as this number of bytes in a direct tile.
     row_by_row: int = 4
 

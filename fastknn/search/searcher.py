@@ -15,12 +15,15 @@ from fastknn.metrics.angles import (
 )
 from fastknn.metrics.keys import Keys
 from fastknn.metrics.names import ANGLES, kernel_metric
-from fastknn.screens.cascade import Cascade
+from fastknn.screens.cascade import Cascade, row_blocks
 from fastknn.screens.direct import Direct, direct_screen, exactly
+from fastknn.screens.grouping import Grouping
 from fastknn.screens.inputs import as_screened, queries_as_screened, screened_type
-from fastknn.search import policy
+from fastknn.search import plan, policy
 from fastknn.search.policy import SEARCH, Known, choose, may_fall_back
 
+# What a row of a group costs, in rows of full tiles: tiles of one query, and little is reused.
+WALK_COST = 8
 # Elements that a thread packs at a time.
 PACKED_ELEMENTS = 4_000_000
 
@@ -42,6 +45,10 @@ class Searcher:
         For angles: those of `angles.measured`, where they are known.
     fallback : Searcher, optional
         The same rows for the fallback, where they are packed already.
+    grouping : Grouping, optional
+        The order in which the rows are packed, so that groups of them can be left out.
+    like : Searcher, optional
+        Another searcher of the same rows and grouping: what both need is shared.
     """
 
     def __init__(
@@ -53,35 +60,102 @@ class Searcher:
         codes: "list[_core.CodeRows] | None" = None,
         measures: np.ndarray | None = None,
         fallback: "Searcher | None" = None,
+        grouping: Grouping | None = None,
+        like: "Searcher | None" = None,
     ) -> None:
-        self.train, self.metric, self.screen = train, metric, screen
+        self.train, self.metric, self.screen, self.grouping = train, metric, screen, grouping
         self.n_threads, self._fallback, self._lock = n_threads, fallback, Lock()
         self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
         self.screened_dtype = screened_type(train, metric)
-        if self.angles and measures is None:
-            measures = measured(train, metric, n_threads)
-        self.measures = measures
-        screened = as_screened(train, metric)
-        self.codes = screen.encode_rows(screened, n_threads) if codes is None else codes
-        self.panels = screen.panels(screened, self.screen_metric, self.codes)
-        pack(self.panels, None if self.codes else screened, n_threads)
         self._on_disk: bool | None = None
+        self._ungrouped: Searcher | None = None
+        # Rows and measures in the order of the panels; on disk, rows stay in their own.
+        self.by_number = grouping is not None and is_on_disk(train)
+        if like is not None:
+            self.rows, self.measures = like.rows, like.measures
+        else:
+            self.rows, self.measures = self._arranged(measures)
+        screened = self._screened()
+        self.codes = screen.encode_rows(screened, n_threads) if codes is None else codes
+        numbers = None if grouping is None else grouping.numbers
+        self.panels = screen.panels(screened, self.screen_metric, self.codes, numbers)
+        pack(self.panels, None if self.codes else screened, n_threads)
+        self.boxes = None if grouping is None else grouping.boxes(self.panels.panel_rows)
+
+    def _arranged(self, measures: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows and their measures, in the order of the groups unless they are on disk."""
+        if self.angles and measures is None:
+            measures = measured(self.train, self.metric, self.n_threads)
+        if self.grouping is None or self.by_number:
+            return self.train, measures
+        numbers = self.grouping.numbers
+        rows = np.empty(self.train.shape, self.train.dtype)
+
+        def some(block: slice) -> None:
+            np.take(self.train, numbers[block], axis=0, out=rows[block], mode="clip")
+
+        for_each(some, row_blocks(self.train, self.n_threads), self.n_threads)
+        return rows, None if measures is None else measures[numbers]
+
+    def _screened(self) -> Rows:
+        """The rows as screens compare them, in the order of the panels."""
+        if self.grouping is None or not self.by_number:
+            return as_screened(self.rows, self.metric)
+        like = as_screened(self.train, self.metric)
+        return InBlocks(
+            self.grouping.numbers,
+            lambda some: as_screened(self.train[some], self.metric)[:],
+            like.shape[1],
+            like.dtype,
+        )
+
+    @property
+    def measures_by_number(self) -> np.ndarray | None:
+        """For angles: the measures in the order of the training set."""
+        if self.measures is None or self.grouping is None or self.by_number:
+            return self.measures
+        measures = np.empty_like(self.measures)
+        measures[self.grouping.numbers] = self.measures
+        return measures
 
     def __reduce__(self) -> tuple:
         # Panels are laid out for this processor: they are packed again where they arrive.
-        codes = self.codes or None
-        return _unpickled, (self.train, self.metric, self.screen, codes, self.measures)
+        codes, grouping = self.codes or None, self.grouping
+        measures = self.measures_by_number
+        return _unpickled, (self.train, self.metric, self.screen, codes, measures, grouping)
 
     @property
     def nbytes(self) -> int:
         """Bytes held besides the training rows."""
-        fallback = 0 if self._fallback is None else self._fallback.nbytes
-        measures = 0 if self.measures is None else self.measures.nbytes
-        codes = sum(codes.nbytes for codes in self.codes)
-        return self.panels.nbytes + codes + measures + fallback
+        total = self._packed_bytes
+        if self.measures is not None:
+            total += self.measures.nbytes
+        if self.grouping is not None:
+            total += self.grouping.nbytes + (0 if self.by_number else self.rows.nbytes)
+        return total
+
+    @property
+    def _packed_bytes(self) -> int:
+        """Bytes of what is laid out for the screen and its fallbacks."""
+        total = self.panels.nbytes + sum(codes.nbytes for codes in self.codes)
+        if self.boxes is not None:
+            total += self.boxes.nbytes
+        ungrouped = self if self._ungrouped is None else self._ungrouped
+        if ungrouped._fallback is not None:
+            total += ungrouped._fallback._packed_bytes
+        return total
+
+    @property
+    def name(self) -> str:
+        """The screens in words."""
+        if self.boxes is None:
+            return self.screen.name
+        return f"groups of {self.boxes.group_rows}, then {self.screen.name}"
 
     def reservoir_bytes(self, k: int) -> int:
         """What a thread keeps per query beside the result while it searches for k neighbors."""
+        if self.grouping is not None:  # rows come in another order than reservoirs take
+            return 0
         return _core.reservoir_bytes(k, len(self.train), self.angles)
 
     @property
@@ -109,21 +183,39 @@ class Searcher:
                 screen = self.screen.fallback(self.screened_dtype, self.screen_metric)
                 assert screen is not None, "asked only where `may_give_up`"
                 self._fallback = Searcher(
-                    self.train, self.metric, screen, self.n_threads, measures=self.measures
-                )
+                    self.train,
+                    self.metric,
+                    screen,
+                    self.n_threads,
+                    grouping=self.grouping,
+                    like=self,
+                ).ungrouped()
             return self._fallback
+
+    def ungrouped(self) -> "Searcher":
+        """The same searcher, but one that leaves no groups out; it has the fallback of both."""
+        if self.boxes is None:
+            return self
+        if self._ungrouped is None:
+            other = Searcher.__new__(Searcher)
+            vars(other).update(vars(self), boxes=None)
+            self._ungrouped = other
+        return self._ungrouped
 
     def packed_as(self, screen: Direct) -> "Searcher | None":
         """The same rows for this screen, if they are packed for it: this searcher or a fallback."""
+        if self.grouping is not None:  # they are, but in another order
+            return None
         if not self.codes and self.screen == screen:
             return self
         return None if self._fallback is None else self._fallback.packed_as(screen)
 
     def for_neighbors(self, k: int) -> "Searcher":
         """The searcher for k neighbors: this one, or the fallback (`policy.SEARCH`)."""
-        known = Known.of(self.train, self.metric, k=k)
-        use_fallback = self.codes and choose(SEARCH, known).choice == "fallback"
-        return self.fallback() if use_fallback and self.may_give_up else self
+        if choose(SEARCH, Known.of(self.train, self.metric, k=k)).choice == "screen":
+            return self
+        searcher = self.ungrouped()
+        return searcher.fallback() if searcher.codes and searcher.may_give_up else searcher
 
     def search(
         self,
@@ -137,7 +229,11 @@ class Searcher:
 
         Where a screen turns out not to pay for these queries, the fallback takes over
         the rows that are left. Then at most some hundred rows cost more than directly.
+        Groups of rows are left out query by query: then `steps` is not looked at.
         """
+        if self.boxes is not None:
+            yield from self._walk(queries, found, max_key)
+            return
         if block is None:
             block = self.block(queries, found, max_key)
         searcher, rows = self, self.panels.panel_rows
@@ -152,6 +248,33 @@ class Searcher:
                 if reached < last:
                     searcher = searcher.fallback()
                     block = searcher.block(queries, found, max_key, resume=block)
+
+    def _walk(
+        self, queries: np.ndarray, found: Keys, max_key: np.ndarray | None
+    ) -> Iterator[tuple[_core.QueryBlock, int]]:
+        """Search the groups within reach of each query: yields as `search`.
+
+        Where most groups are within reach, the queries that are left are compared with all rows.
+        """
+        block, reached, pays = self.block(queries, found, max_key), 0, True
+        max_rows = max(1, plan.SIZES.step_pairs // (WALK_COST * self.panels.width))
+        few_rows = len(self.train) // policy.LIMITS.grouped_share
+        while reached < len(queries) and pays:
+            began = reached
+            reached, pays = block.walk(began, max_rows, few_rows)
+            yield block, (reached - began) * len(self.train) / len(queries)
+        if reached == len(queries):
+            return
+        block.finish(0, reached)
+        left = slice(reached, len(queries))
+        share = (len(queries) - reached) / len(queries)
+        for block, n_rows in self.ungrouped().search(
+            queries[left],
+            found.of(left),
+            iter(plan.steps_of(len(queries) - reached, self.panels)),
+            max_key=None if max_key is None else max_key[left],
+        ):
+            yield block, n_rows * share
 
     def with_screen(self, screen: Direct | Cascade, n_threads: int) -> "Searcher":
         """The same rows for another screen; what is packed for it already is kept."""
@@ -176,12 +299,16 @@ class Searcher:
         map was not made for.
         """
         more = train[len(self.train) :]
-        added = []
+        screened, added, grouping, measures = as_screened(more, self.metric), [], None, None
+        if self.grouping is not None:
+            grouping = self.grouping.with_more(screened, n_threads)
+            moved = grouping.numbers[len(self.train) :] - len(self.train)
+            screened = as_screened(more[moved], self.metric)
         if self.codes:
-            added = self.screen.encode_rows(as_screened(more, self.metric), n_threads)
-        measures = None
+            added = self.screen.encode_rows(screened, n_threads)
         if self.angles:
-            measures = np.concatenate([self.measures, measured(more, self.metric, n_threads)])
+            own = measured(more, self.metric, n_threads)
+            measures = np.concatenate([self.measures_by_number, own])
         codes = [
             _core.CodeRows(
                 np.concatenate([old.codes, new.codes]),
@@ -191,16 +318,26 @@ class Searcher:
             )
             for old, new in zip(self.codes, added, strict=True)
         ]
-        return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
+        return Searcher(
+            train, self.metric, self.screen, n_threads, codes or None, measures, None, grouping
+        )
 
     def subset(self, train: np.ndarray, rows: np.ndarray, n_threads: int) -> "Searcher":
         """The same over some of the rows, which are `train`; their codes are taken as they are."""
+        places, grouping, measures = rows, None, self.measures_by_number
+        if self.grouping is not None:
+            grouping = self.grouping.subset(rows, as_screened(train, self.metric), n_threads)
+            places = self.grouping.places[rows[grouping.numbers]]
         codes = [
-            _core.CodeRows(old.codes[rows], self.screen_metric, old.scale[rows], old.error[rows])
+            _core.CodeRows(
+                old.codes[places], self.screen_metric, old.scale[places], old.error[places]
+            )
             for old in self.codes
         ]
-        measures = None if self.measures is None else self.measures[rows]
-        return Searcher(train, self.metric, self.screen, n_threads, codes or None, measures)
+        measures = None if measures is None else measures[rows]
+        return Searcher(
+            train, self.metric, self.screen, n_threads, codes or None, measures, None, grouping
+        )
 
     def block(
         self,
@@ -230,16 +367,21 @@ class Searcher:
             screened, self.screened_dtype, self.screen_metric, self.codes, slack
         )
         if self.measures is not None:
-            encoded.update(as_whole(queries, self.train, self.metric, self.measures))
-            encoded["train"] = self.train
+            encoded.update(as_whole(queries, self.rows, self.metric, self.measures))
+            encoded["train"] = self.rows
         elif not final:
-            encoded.update(train=self.train, exact=exactly(queries, self.train.dtype))
+            encoded.update(train=self.rows, exact=exactly(queries, self.rows.dtype))
+        if self.boxes is not None and self.grouping is not None:
+            points, errors = self.grouping.points(screened, slack)
+            encoded.update(boxes=self.boxes, points=points, point_errors=errors)
+        encoded["by_number"] = self.by_number
         return encoded
 
 
-def _unpickled(train, metric, screen, codes, measures) -> Searcher:
+def _unpickled(train, metric, screen, codes, measures, grouping) -> Searcher:
     """A searcher with the threads of the process that it arrives in."""
-    return Searcher(train, metric, screen, thread_count(None), codes, measures)
+    n_threads = thread_count(None)
+    return Searcher(train, metric, screen, n_threads, codes, measures, None, grouping)
 
 
 def pack(panels: _core.Panels, screened: Rows | None, n_threads: int) -> None:

@@ -47,6 +47,7 @@ enum {
     MAX_PANEL_ROWS = 64,   /* candidates of a panel are the bits of one uint64_t */
     REFINED_TOGETHER = 4,  /* rows whose refines go in step; see level.h */
     HADAMARD_MIN = 8,      /* the least size of a Hadamard transform */
+    BOX_LANES = 16,        /* boxes that are compared together */
 
     /* Sums. */
     DEPTH_LIMIT_BYTES = 32768, /* elements in one int32 sum of a tile of bytes */
@@ -83,6 +84,7 @@ _Static_assert((long long)MAX_CODE * (CODE_ZERO + MAX_BYTE) * DEPTH_LIMIT_BYTES 
                "a dot of codes fits int32, with what it starts from");
 _Static_assert((long long)MAX_BYTE * MAX_BYTE * BYTE_BLOCK <= INT32_MAX,
                "a block of squared differences of bytes fits int32");
+_Static_assert(BOX_LANES * sizeof(float) % VECTOR_BYTES == 0, "every load of boxes is aligned");
 _Static_assert(WHOLE_BITS == 2 * HALF_BITS, "a whole number consists of two halves");
 _Static_assert(WHOLE_BLOCK <= INT64_MAX >> 2 * HALF_BITS,
                "a block of products of halves fits int64");
@@ -153,6 +155,14 @@ typedef struct {
 typedef uint64_t (*CodeTile)(int queries, size_t groups, const void *packed, const void *panel,
                              const RowTerms *row, const QueryTerms *query, uint64_t *candidates);
 
+/* How far a query lies from BOX_LANES boxes, each a range of every coordinate: for one coordinate
+ * after the other come the lower ends of all boxes and then their upper ends, on a multiple of
+ * VECTOR_BYTES. bounds[j] = sum of gaps (L2: of their squares), gap = max(lower - query,
+ * query - upper, 0), summed in order of the coordinates. Bit j of the result says bounds[j] <= limit,
+ * or that it overflowed. Where no bit is set, the sums may be of the first coordinates only. */
+typedef uint64_t (*BoxBounds)(size_t width, const float *query, const float *boxes, float limit,
+                              float *bounds);
+
 /* sum |a - b| or sum (a - b)**2 over bytes, signed or not: one row against one row. */
 typedef uint64_t (*ByteDistance)(size_t width, const void *a, const void *b);
 
@@ -184,6 +194,7 @@ typedef struct {
     Nearest nearest;
     Center center[3];      /* by element type; none for bytes */
     CodeTile code_tile;
+    BoxBounds boxes[2];    /* by metric */
     ByteDistance byte_distance[2][2]; /* unsigned and signed; by metric */
     Accumulate accumulate[3];
     Hadamard hadamard;

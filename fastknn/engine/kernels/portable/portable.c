@@ -71,6 +71,7 @@
 #define FLOAT_ADD_PRODUCT(sum, a, b) ((sum) + (a) * (b))
 #define FLOAT_ABS(a) fabsf(a)
 #define FLOAT_IS_CANDIDATE(score, threshold) ((score) <= (threshold) || (score) == HUGE_VALF)
+#define FLOAT_MAX(a, b) ((a) > (b) ? (a) : (b))
 #include "../templates/floats.h"
 
 #define FLOAT double

@@ -9,6 +9,7 @@
  *     FLOAT_ADD, FLOAT_SUB, FLOAT_MUL (a, b), FLOAT_ABS(a)
  *     FLOAT_ADD_PRODUCT(sum, a, b)  sum + a * b, rounded once or twice
  *     FLOAT_IS_CANDIDATE(score, threshold)     as IS_CANDIDATE in select.h
+ *     FLOAT_MAX(a, b)              only for float32, which boxes are made of
  *
  * Direct differences: no norms are expanded, so nothing cancels and d(x, x) = 0. Three
  * operations per element (subtract; absolute value or square; add); no FMA, which would make
@@ -43,6 +44,16 @@ static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 #define IS_CANDIDATE(score, threshold) FLOAT_IS_CANDIDATE(score, threshold)
 #include "select.h"
 
+#ifdef FLOAT_MAX
+#define BOXES l1_boxes
+#define TERM(gap) (gap)
+#include "boxes.h"
+
+#define BOXES l2_boxes
+#define TERM(gap) FLOAT_MUL(gap, gap)
+#include "boxes.h"
+#endif
+
 #undef FLOAT
 #undef FLOAT_NAME
 #undef FLOAT_QUERIES
@@ -58,3 +69,4 @@ static ALWAYS_INLINE FLOAT_VECTOR JOIN(square, FLOAT_NAME)(FLOAT_VECTOR x)
 #undef FLOAT_ABS
 #undef FLOAT_ADD_PRODUCT
 #undef FLOAT_IS_CANDIDATE
+#undef FLOAT_MAX

@@ -233,6 +233,7 @@ const Kernels JOIN(fastknn_kernels, LEVEL) = {
     nearest,
     {NULL, center_f32, center_f64},
     code_tile,
+    {l1_boxes, l2_boxes},
     {{l1_bytes_u8, l2_bytes_u8}, {l1_bytes_s8, l2_bytes_s8}},
     {accumulate_i32, accumulate_f32, accumulate_f64},
     hadamard,

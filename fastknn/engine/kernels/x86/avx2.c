@@ -94,6 +94,7 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
     _mm256_movemask_ps(                                                          \
         _mm256_or_ps(_mm256_cmp_ps(score, threshold, _CMP_LE_OQ),                \
                      _mm256_cmp_ps(score, _mm256_set1_ps(HUGE_VALF), _CMP_EQ_OQ)))
+#define FLOAT_MAX(a, b) _mm256_max_ps(a, b)
 #include "../templates/floats.h"
 
 #define FLOAT double

@@ -84,6 +84,7 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
 #define FLOAT_IS_CANDIDATE(score, threshold)                     \
     (_mm512_cmp_ps_mask(score, threshold, _CMP_LE_OQ)        \
      | _mm512_cmp_ps_mask(score, _mm512_set1_ps(HUGE_VALF), _CMP_EQ_OQ))
+#define FLOAT_MAX(a, b) _mm512_max_ps(a, b)
 #include "../templates/floats.h"
 
 #define FLOAT double

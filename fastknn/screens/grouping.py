@@ -1,0 +1,223 @@
+"""Groups of rows that one bound may rule out at once.
+
+Rows are put into the order of the leaves of a k-d tree over their images under a non-expansive map
+(`engine/ordering.pxi`): groups of them, one after another, lie close together, and so do groups of
+groups. Each has a box that holds the images of its rows, with what rounding may have moved them.
+How the boxes are walked over, and why it is exact: `engine/groups.pxi`.
+
+Images are, under L2, coordinates along the principal directions of a sample, all of them or the
+first ones and the norm of the rest; under L1, the features themselves or signed sums over groups of
+them. With coordinates in order of their variance, the first ones rule out most boxes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastknn._utils.rows import BLOCK_ELEMENTS, Rows
+from fastknn._utils.threads import for_each
+from fastknn.engine import _core
+from fastknn.screens.cascade import row_blocks
+from fastknn.screens.maps import (
+    LARGEST,
+    SMALLEST,
+    U32,
+    Groups,
+    GroupSums,
+    Product,
+    Projection,
+    ProjectionStage,
+    _minus,
+    shrink,
+)
+from fastknn.screens.proposals import (
+    PLANS,
+    WIDEST_CLUSTERING,
+    FeatureTree,
+    principal_directions,
+)
+
+# Ranges of rows that are ordered by one thread each, for every thread.
+RANGES_PER_THREAD = 4
+
+
+@dataclass
+class Grouping:
+    """An order of the training rows, and the boxes of groups of them."""
+
+    map: Projection | GroupSums  # with one stage
+    numbers: np.ndarray  # (n_rows,) int64: the row of the training set at each place
+    lower: np.ndarray  # (n_groups, width of the map) float32
+    upper: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows, metric: str, n_threads: int, seed: int = 0) -> "Grouping | None":
+        """Group rows, as screens compare them; None where no map fits them.
+
+        O(n log n) for n rows, in parallel. Besides the result, the images of all rows exist for
+        a while: at most BOX_WIDTH_MAX float32 of each.
+        """
+        map = _fitted_map(rows, metric, np.random.default_rng(seed))
+        if map is None:
+            return None
+        values, errors = _images(map, rows, n_threads)
+        numbers = _ordered(values, n_threads)
+        return cls(map, numbers, *_boxes(values, errors[numbers]))
+
+    @property
+    def nbytes(self) -> int:
+        return self.numbers.nbytes + self.lower.nbytes + self.upper.nbytes
+
+    @property
+    def places(self) -> np.ndarray:
+        """The place of each row of the training set: (n_rows,) of int64."""
+        places = np.empty(len(self.numbers), np.int64)
+        places[self.numbers] = np.arange(len(places))
+        return places
+
+    def boxes(self, panel_rows: int) -> "_core.GroupBoxes":
+        """The boxes as the engine reads them, for panels of so many rows."""
+        return _core.GroupBoxes(self.lower, self.upper, self.map.metric, panel_rows)
+
+    def points(
+        self, queries: np.ndarray, slack: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Queries as the boxes see them, float32, and how far each is off at most, float64."""
+        step = max(1, BLOCK_ELEMENTS // queries.shape[1])
+        parts = [_image(self.map, queries[i : i + step]) for i in range(0, len(queries), step)]
+        points, errors = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        return points, errors if slack is None else errors + slack
+
+    def with_more(self, rows: Rows, n_threads: int) -> "Grouping":
+        """The same with more rows, which form groups of their own after the others."""
+        values, errors = _images(self.map, rows, n_threads)
+        numbers = _ordered(values, n_threads)
+        before = len(self.numbers)
+        # The first of them fill the last group.
+        room = -before % _core.GROUP_ROWS
+        ends = []
+        for end, (filled, new), extreme in zip(
+            (self.lower, self.upper),
+            zip(
+                _boxes(values[:room], errors[numbers[:room]]),
+                _boxes(values[room:], errors[numbers[room:]]),
+                strict=True,
+            ),
+            (np.minimum, np.maximum),
+            strict=True,
+        ):
+            last = extreme(end[-1:], filled) if len(filled) else end[-1:]
+            ends.append(np.concatenate([end[:-1], last, new]))
+        return Grouping(self.map, np.concatenate([self.numbers, before + numbers]), *ends)
+
+    def subset(self, chosen: np.ndarray, rows: Rows, n_threads: int) -> "Grouping":
+        """The same for some of the rows, in the order that they have.
+
+        Parameters
+        ----------
+        chosen : ndarray of int
+            The rows in the old training set, perhaps several times.
+        rows : Rows
+            These rows.
+        """
+        numbers = np.argsort(self.places[chosen], kind="stable")
+        values, errors = _images(self.map, rows, n_threads)
+        return Grouping(self.map, numbers, *_boxes(values[numbers], errors[numbers]))
+
+
+def _fitted_map(
+    rows: Rows, metric: str, generator: np.random.Generator
+) -> Projection | GroupSums | None:
+    places = np.sort(generator.choice(len(rows), min(len(rows), PLANS.sample_rows), replace=False))
+    sample = rows[places]
+    width, most = sample.shape[1], _core.BOX_WIDTH_MAX
+    largest = max(abs(float(sample.min())), abs(float(sample.max())))
+    if not SMALLEST < largest < LARGEST:
+        return None
+    if metric == "l1":
+        return _feature_map(sample)
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centered = _minus(sample, mean)
+    n_directions = min(width, len(sample))
+    if n_directions > most or n_directions < width:
+        n_directions = min(n_directions, most - 1)
+    principal = shrink(principal_directions(centered, n_directions, generator))
+    n_directions = principal.shape[1]
+    stage = ProjectionStage(slice(0, n_directions), n_directions < width, None)
+    return Projection(mean, Product(principal), [stage])
+
+
+def _feature_map(sample: np.ndarray) -> GroupSums | None:
+    """Every feature by itself, those of the largest deviations first; or sums over groups."""
+    width, most = sample.shape[1], _core.BOX_WIDTH_MAX
+    mean = np.median(sample, axis=0).astype(np.float32)
+    if width <= most:
+        order = np.argsort(-sample.std(axis=0, dtype=np.float64), kind="stable")
+        ends = np.arange(1, width + 1)
+        return GroupSums(mean, [Groups(order, ends, np.ones(width, np.float32))])
+    if width > WIDEST_CLUSTERING:
+        return None
+    tree, largest = FeatureTree.of(_minus(sample, mean)), width / most
+    while len((groups := tree.groups(largest)).ends) > most:
+        largest *= 1.25
+    return GroupSums(mean, [groups])
+
+
+def _image(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images in float32, and how far each lies at most from the exact one; infinite if unknown."""
+    outside = np.zeros(len(rows), bool)
+    if rows.dtype.kind == "f":
+        outside = ~(np.abs(rows).max(axis=1) < LARGEST)
+    if outside.any():
+        rows = np.where(outside[:, None], map.mean, rows)
+    ((values, slack),) = map.values(rows)
+    points = values.astype(np.float32)
+    # Rounding moves each coordinate by at most U32 of it, and their sum bounds both metrics.
+    errors = slack + U32 * 1.01 * np.abs(values).sum(axis=1) + SMALLEST**2
+    return points, np.where(outside, np.inf, errors)
+
+
+def _images(
+    map: Projection | GroupSums, rows: Rows, n_threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images of all rows."""
+    values = np.empty((len(rows), map.widths[0]), np.float32)
+    errors = np.empty(len(rows))
+
+    def some(block: slice) -> None:
+        values[block], errors[block] = _image(map, rows[block])
+
+    for_each(some, row_blocks(rows, n_threads), n_threads)
+    return values, errors
+
+
+def _ordered(values: np.ndarray, n_threads: int) -> np.ndarray:
+    """Put images into the order of groups, in place; return the numbers that they had."""
+    numbers = np.arange(len(values))
+    # First splits of ranges, each by one thread, until there are enough ranges for all threads.
+    ranges, unsplit = [(0, len(values))], _core.GROUP_ROWS
+    while len(ranges) < RANGES_PER_THREAD * n_threads and any(b - a > unsplit for a, b in ranges):
+        middles: dict[int, int] = {}
+
+        def split(part: tuple[int, int], middles=middles) -> None:
+            some = slice(*part)
+            middles[part[0]] = part[0] + _core.order_rows(values[some], numbers[some], True)
+
+        for_each(split, ranges, n_threads)
+        halves = [[(a, middles[a]), (middles[a], b)] for a, b in ranges]
+        ranges = [half for two in halves for half in two if half[1] > half[0]]
+
+    def order(part: tuple[int, int]) -> None:
+        _core.order_rows(values[slice(*part)], numbers[slice(*part)])
+
+    for_each(order, ranges, n_threads)
+    return numbers
+
+
+def _boxes(values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper ends of the boxes of rows in the order of groups."""
+    n_groups = -(-len(values) // _core.GROUP_ROWS)
+    lower = np.empty((n_groups, values.shape[1]), np.float32)
+    upper = np.empty_like(lower)
+    _core.group_boxes(values, np.ascontiguousarray(errors), lower, upper)
+    return lower, upper
