@@ -251,6 +251,21 @@ cdef class GroupBoxes:
         self.boxes.counts[self.boxes.n_levels] = n
         self.boxes.n_levels += 1
 
+    def nearest(self, points):
+        """Return a group near to each point, ndarray (n,) of int64: points in its order are near.
+
+        points : ndarray (n, width) of float32, C-contiguous
+        """
+        groups, scratch = np.empty(len(points), np.int64), aligned(BOX_LANES, np.float32)
+        cdef int64_t *group = <int64_t *>address(groups)
+        cdef const float *point = <float *>address(points)
+        cdef float *bounds = <float *>address(scratch)
+        cdef Py_ssize_t i, n = len(points)
+        with nogil:
+            for i in range(n):
+                group[i] = nearest_group(&self.boxes, point + i * self.boxes.width, bounds)
+        return groups
+
     @property
     def group_rows(self):
         """The number of rows in a group."""
@@ -342,6 +357,8 @@ cdef class QueryBlock:
     points : ndarray (n, width of the boxes) of float32, and
     point_errors : ndarray (n,) of float64
         The queries as the boxes see them, and how far each may be off.
+    starts : ndarray (n,) of int64
+        A group near to each query (`GroupBoxes.nearest`), with which its search begins.
     by_number : bool, default False
         Whether `train` (and the measures of angles) are in the order of the numbers of `panels`.
     resume : QueryBlock, optional
@@ -360,7 +377,7 @@ cdef class QueryBlock:
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, GroupBoxes boxes=None,
-                 points=None, point_errors=None, bint by_number=False, QueryBlock resume=None):
+                 points=None, point_errors=None, starts=None, bint by_number=False, QueryBlock resume=None):
         cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -382,12 +399,14 @@ cdef class QueryBlock:
             queries.walk.boxes = &boxes.boxes
             queries.walk.points = <float *>address(points)
             queries.walk.errors = <double *>address(point_errors)
+            queries.walk.starts = <int64_t *>address(starts)
             queries.walk.limits = <float *>address(limits)
             queries.walk.bounds = <float *>address(bounds)
         queries.by_number = by_number
         # The pointers below are into these.
         self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
-                       exact, angles, found, stages, boxes, points, point_errors, limits, bounds)
+                       exact, angles, found, stages, boxes, points, point_errors, starts,
+                       limits, bounds)
         queries.packed = address(packed)
         queries.threshold = address(threshold)
         queries.score = address(score)

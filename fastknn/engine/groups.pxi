@@ -10,7 +10,9 @@
 # reach are sorted by insertion. A group costs a tile of one query.
 
 cdef enum:
-    TIMED_QUERIES = 16  # one of so many is timed: reading the clock takes time itself
+    PREFETCH_BYTES = 1024  # of a visit: the processor foresees the rest itself
+    PREFETCHED = 2  # visits ahead that are asked for
+    TIMED_QUERIES = 64  # one of so many is timed: reading the clock takes time itself
 
 
 ctypedef struct Visit:
@@ -48,6 +50,21 @@ cdef inline Py_ssize_t look_into(Queries *queries, Py_ssize_t query, int level, 
     return size
 
 
+cdef inline void prefetch_visit(const PackedRows *panels, const Queries *queries,
+                                const Visit *visit) noexcept nogil:
+    """Ask for what a visit will read first: the rows of a group, or the boxes in a box."""
+    cdef const Boxes *boxes = queries.walk.boxes
+    cdef Py_ssize_t block_bytes = 2 * BOX_LANES * boxes.width * sizeof(float), group_bytes
+    if visit.level > 0:
+        prefetch_bytes(<const char *>boxes.levels[visit.level - 1] + visit.box * block_bytes,
+                       min(block_bytes, <Py_ssize_t>PREFETCH_BYTES))
+        return
+    group_bytes = boxes.group_rows // panels.tile.rows * panels.panel_bytes
+    prefetch_bytes(panels.data + visit.box * group_bytes,
+                   min(group_bytes, <Py_ssize_t>PREFETCH_BYTES))
+    prefetch(panels.bias + visit.box * boxes.group_rows * score_bytes(panels))
+
+
 cdef void search_group(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                        Py_ssize_t group, bint timed) noexcept nogil:
     """Search the rows of one group."""
@@ -62,22 +79,55 @@ cdef void search_group(const PackedRows *panels, Queries *queries, Py_ssize_t qu
 
 cdef void walk_groups(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                       bint timed) noexcept nogil:
-    """Search all groups that may have a row within reach of a query."""
+    """Search all groups that may have a row within reach of a query.
+
+    First some about the group that is near to it, which have as many rows as are wanted: then the
+    k-th distance is known roughly before any bound is looked at.
+    """
     cdef Walk *walk = &queries.walk
     cdef Visit visits[BOX_LANES * MAX_BOX_LEVELS]
     cdef int level = walk.boxes.n_levels - 1
-    cdef Py_ssize_t size
+    cdef Py_ssize_t n_first = 1, group = walk.starts[query], first, last, size, ahead
     queries.last_tick = tick_count() if timed else 0
+    while n_first * walk.boxes.group_rows < n_wanted(&queries.keeper):
+        n_first *= 2
+    first = group - group % n_first
+    last = min(first + n_first, walk.boxes.counts[0])
+    for group in range(first, last):
+        search_group(panels, queries, query, group, timed)
     size = look_into(queries, query, level, 0, visits, 0)
     while size > 0:
         size -= 1
+        if size >= PREFETCHED:
+            prefetch_visit(panels, queries, &visits[size - PREFETCHED])
         if visits[size].bound > walk.limits[query]:
             continue  # the limit has come down since it was added
         if visits[size].level > 0:
+            ahead = size
             size = look_into(queries, query, visits[size].level - 1, visits[size].box, visits, size)
-            continue
-        if timed:
-            lap(queries, GROUPS)
-        search_group(panels, queries, query, visits[size].box, timed)
+            for ahead in range(max(ahead, size - PREFETCHED), size):
+                prefetch_visit(panels, queries, &visits[ahead])
+        elif not first <= visits[size].box < last:
+            if timed:
+                lap(queries, GROUPS)
+            search_group(panels, queries, query, visits[size].box, timed)
     if timed:
         lap(queries, GROUPS)
+
+
+cdef Py_ssize_t nearest_group(const Boxes *boxes, const float *point, float *bounds) noexcept nogil:
+    """Return the group that is reached by going into the nearest box of every level."""
+    cdef Py_ssize_t block = 0, real
+    cdef int level = boxes.n_levels - 1, lane, nearest
+    while level >= 0:
+        kernels.boxes[boxes.metric](
+            boxes.width, point, boxes.levels[level] + block * 2 * BOX_LANES * boxes.width, INFINITY,
+            bounds)
+        real = min(<Py_ssize_t>BOX_LANES, boxes.counts[level] - block * BOX_LANES)
+        nearest = 0
+        for lane in range(1, <int>real):
+            if bounds[lane] < bounds[nearest]:
+                nearest = lane
+        block = block * BOX_LANES + nearest
+        level -= 1
+    return block

@@ -119,11 +119,12 @@ ctypedef struct Boxes:
 
 
 ctypedef struct Walk:
-    # Queries as boxes see them (groups.pxi): points, how far they may be off, and the bound beyond
-    # which no group is within reach. `boxes` is NULL where rows are not grouped.
+    # Queries as boxes see them (groups.pxi): points, how far they may be off, a group near to each,
+    # and the bound beyond which no group is within reach. `boxes` is NULL where rows are not grouped.
     const Boxes *boxes
     const float *points
     const double *errors
+    const int64_t *starts
     float *limits
     float *bounds
     int64_t n_boxes, n_rows

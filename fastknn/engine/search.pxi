@@ -7,6 +7,15 @@ cdef inline int64_t row_number(const PackedRows *panels, Py_ssize_t row) noexcep
     return row if panels.numbers == NULL else panels.numbers[row]
 
 
+cdef inline void prefetch_candidates(const PackedRows *panels, const Queries *queries,
+                                     Py_ssize_t first_row, uint64_t candidates) noexcept nogil:
+    """Ask for the numbers and the first bytes of the rows of candidates."""
+    prefetch(<const char *>(panels.numbers + first_row))
+    while candidates:
+        prefetch(queries.train.data + (first_row + lowest_bit(candidates)) * queries.train.stride)
+        candidates &= candidates - 1
+
+
 cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                           Py_ssize_t first_row, uint64_t candidates, const char *score,
                           Py_ssize_t first_score, bint timed) noexcept nogil:
@@ -26,6 +35,8 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
     memset(low, 0, sizeof(low))
     if queries.by_number:
         in_train = numbers
+    elif refines and queries.together == 1:
+        prefetch_candidates(panels, queries, first_row, candidates)
     candidates = later_stages(queries, query, first_row, candidates, timed)
     n = in_order(panels, queries, candidates, score, first_score, first_row, lanes)
     while place < n:

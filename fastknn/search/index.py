@@ -561,7 +561,6 @@ class Index:
                 with lock:
                     advance((rows.stop - rows.start) * done / len(self))
                 yield
-            used[-1].finish()
             with lock:
                 tally.add(used)
 

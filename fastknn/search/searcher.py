@@ -13,7 +13,7 @@ from fastknn.metrics.angles import (
     as_whole,
     measured,
 )
-from fastknn.metrics.keys import Keys
+from fastknn.metrics.keys import Keys, no_keys
 from fastknn.metrics.names import ANGLES, kernel_metric
 from fastknn.screens.cascade import Cascade, row_blocks
 from fastknn.screens.direct import Direct, direct_screen, exactly
@@ -227,6 +227,8 @@ class Searcher:
     ) -> Iterator[tuple[_core.QueryBlock, int]]:
         """Search ranges of panels, in increasing order: yields the block at work, and its rows.
 
+        The result is complete when there is no more to be yielded.
+
         Where a screen turns out not to pay for these queries, the fallback takes over
         the rows that are left. Then at most some hundred rows cost more than directly.
         Groups of rows are left out query by query: then `steps` is not looked at.
@@ -248,6 +250,7 @@ class Searcher:
                 if reached < last:
                     searcher = searcher.fallback()
                     block = searcher.block(queries, found, max_key, resume=block)
+        block.finish()
 
     def _walk(
         self, queries: np.ndarray, found: Keys, max_key: np.ndarray | None
@@ -256,25 +259,43 @@ class Searcher:
 
         Where most groups are within reach, the queries that are left are compared with all rows.
         """
-        block, reached, pays = self.block(queries, found, max_key), 0, True
+        order, points = self._in_order_of_groups(queries)
+        queries, own = queries[order], no_keys(len(queries), found.rows.shape[1], self.metric)
+        max_key = None if max_key is None else max_key[order]
+        block, reached, pays = self.block(queries, own, max_key, grouped=points), 0, True
         max_rows = max(1, plan.SIZES.step_pairs // (WALK_COST * self.panels.width))
         few_rows = len(self.train) // policy.LIMITS.grouped_share
         while reached < len(queries) and pays:
             began = reached
             reached, pays = block.walk(began, max_rows, few_rows)
             yield block, (reached - began) * len(self.train) / len(queries)
-        if reached == len(queries):
-            return
         block.finish(0, reached)
-        left = slice(reached, len(queries))
-        share = (len(queries) - reached) / len(queries)
-        for block, n_rows in self.ungrouped().search(
-            queries[left],
-            found.of(left),
-            iter(plan.steps_of(len(queries) - reached, self.panels)),
-            max_key=None if max_key is None else max_key[left],
-        ):
-            yield block, n_rows * share
+        if reached < len(queries):
+            left, share = slice(reached, len(queries)), 1 - reached / len(queries)
+            for block, n_rows in self.ungrouped().search(
+                queries[left],
+                own.of(left),
+                iter(plan.steps_of(len(queries) - reached, self.panels)),
+                max_key=None if max_key is None else max_key[left],
+            ):
+                yield block, n_rows * share
+        for result, sorted_result in zip(found, own, strict=True):
+            if result is not None:
+                result[order] = sorted_result
+
+    def _in_order_of_groups(self, queries: np.ndarray) -> tuple[np.ndarray, dict]:
+        """An order in which queries of the same groups are together, and what the walk needs."""
+        screened, slack = queries_as_screened(queries, self.train, self.metric)
+        assert self.grouping is not None
+        points, errors = self.grouping.points(screened, slack)
+        starts = self.boxes.nearest(points)
+        order = np.argsort(starts, kind="stable")
+        return order, {
+            "boxes": self.boxes,
+            "points": points[order],
+            "point_errors": errors[order],
+            "starts": starts[order],
+        }
 
     def with_screen(self, screen: Direct | Cascade, n_threads: int) -> "Searcher":
         """The same rows for another screen; what is packed for it already is kept."""
@@ -346,13 +367,18 @@ class Searcher:
         max_key: np.ndarray | None = None,
         resume: _core.QueryBlock | None = None,
         encoded: dict | None = None,
+        grouped: dict | None = None,
     ) -> _core.QueryBlock:
-        """Some queries, encoded (unless they are) and packed; where to write what they find."""
+        """Some queries, encoded (unless they are) and packed; where to write what they find.
+
+        `grouped` is what the walk over groups needs of them.
+        """
         began = time.perf_counter()
         encoded = self.encode_queries(queries) if encoded is None else encoded
         block = _core.QueryBlock(
             self.panels,
             **encoded,
+            **(grouped or {}),
             found=found,
             max_key=max_key,
             resume=resume,
@@ -371,9 +397,6 @@ class Searcher:
             encoded["train"] = self.rows
         elif not final:
             encoded.update(train=self.rows, exact=exactly(queries, self.rows.dtype))
-        if self.boxes is not None and self.grouping is not None:
-            points, errors = self.grouping.points(screened, slack)
-            encoded.update(boxes=self.boxes, points=points, point_errors=errors)
         encoded["by_number"] = self.by_number
         return encoded
 

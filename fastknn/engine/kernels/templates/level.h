@@ -32,6 +32,31 @@ static ALWAYS_INLINE Eight magnitude(Eight x)
     return (Eight)((Bits)x & INT64_MAX);
 }
 
+/* The differences of the last elements, fewer than eight, and zeros. Every count has a copy of its
+ * own, in which lanes are constants: narrow rows consist of nothing else. */
+#define LAST_LANE(i) (i < count ? query[i < count ? i : 0] - (double)row[i < count ? i : 0] : 0)
+#define LAST_CASE(n)                                                                       \
+    case n: {                                                                              \
+        enum { count = n };                                                                \
+        return (Eight){LAST_LANE(0), LAST_LANE(1), LAST_LANE(2), LAST_LANE(3),             \
+                       LAST_LANE(4), LAST_LANE(5), LAST_LANE(6), 0};                       \
+    }
+#define LAST(TYPE)                                                                         \
+    static ALWAYS_INLINE Eight JOIN(last, TYPE)(size_t left, const double *query,          \
+                                                const TYPE *row)                           \
+    {                                                                                      \
+        switch (left) {                                                                    \
+            LAST_CASE(1) LAST_CASE(2) LAST_CASE(3) LAST_CASE(4)                            \
+            LAST_CASE(5) LAST_CASE(6) LAST_CASE(7)                                         \
+        }                                                                                  \
+        return (Eight){0};                                                                 \
+    }
+
+LAST(uint8_t)
+LAST(int8_t)
+LAST(float)
+LAST(double)
+
 /* Eight independent sums: the order is part of the contract (kernels.h). Limit: one add of eight
  * lanes behind the other, about 2 elements per cycle, so several rows go in step: with AVX-512 then
  * two loads for eight elements. */
@@ -52,9 +77,8 @@ static ALWAYS_INLINE Eight magnitude(Eight x)
         }                                                                                  \
         UNROLL                                                                             \
         for (int r = 0; r < count; r++) {                                                  \
-            Eight last = {0}, sum;                                                         \
-            for (size_t lane = 0; i + lane < width; lane++)                                \
-                last[lane] = query[i + lane] - (double)((const ROW *)rows[r])[i + lane];   \
+            Eight sum;                                                                     \
+            const Eight last = JOIN(last, ROW)(width - i, query + i, (const ROW *)rows[r] + i); \
             const Eight difference = last;                                                 \
             sum = sums[r] + TERM;                                                          \
             distances[r] = ((sum[0] + sum[4]) + (sum[2] + sum[6]))                         \
