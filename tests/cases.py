@@ -22,7 +22,7 @@ PYTHON = [sys.executable, "-P"]
 DTYPES = [np.uint8, np.float32, np.float64]
 METRICS = ["l1", "l2"]
 ANGLES = ["cosine", "correlation"]
-SCREENS = ["none", "direct", "quantized", "projected", "auto"]
+SCREENS = ["none", "direct", "quantized", "projected", "grouped", "auto"]
 # Around every number of queries in a tile, rows in a panel and elements in a group.
 SIZES = sorted({max(1, size + by) for size in (1, 4, 6, 8, 12, 16, 32, 64) for by in (-1, 0, 1)})
 

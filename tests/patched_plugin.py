@@ -29,7 +29,7 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
     Of several screens that the name allows, the quickest is taken, but never the direct one.
     """
     choose_always(patch, screen)
-    set_limits(patch, tree_width=0, small_elements=0)
+    set_limits(patch, small_elements=0)
     patch.setattr(adaptive, "SCREENS", ("none", screen))
     # Stages of projections for a few features.
     set_plans(patch, l2=((1,), (3,), (1, 3)), l1=((2,), (4, 2)), fewest_groups=1)

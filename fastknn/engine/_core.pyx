@@ -266,6 +266,26 @@ cdef class GroupBoxes:
                 group[i] = nearest_group(&self.boxes, point + i * self.boxes.width, bounds)
         return groups
 
+    def bounds(self, points):
+        """Return how far at least each group lies from each point, squared under L2.
+
+        points : ndarray (n, width) of float32, C-contiguous
+
+        Returns an ndarray (n, n_groups) of float32, off by the rounding of its sums.
+        """
+        padded = self.boxes.counts[0] + -self.boxes.counts[0] % BOX_LANES
+        found = aligned(len(points) * padded, np.float32).reshape(len(points), padded)
+        cdef float *bound = <float *>address(found)
+        cdef const float *point = <float *>address(points)
+        cdef Py_ssize_t i, block, width = self.boxes.width, n_blocks = padded // BOX_LANES
+        for i in range(len(points)):
+            for block in range(n_blocks):
+                kernels.boxes[self.boxes.metric](
+                    width, point + i * width, self.boxes.levels[0] + block * 2 * BOX_LANES * width,
+                    INFINITY, bound)
+                bound += BOX_LANES
+        return found[:, :self.boxes.counts[0]]
+
     @property
     def group_rows(self):
         """The number of rows in a group."""

@@ -63,3 +63,35 @@ def hadamard_rounds(rows, order, signs, Py_ssize_t block, out):
             now -= padded if rounds % 2 else 0
             row += width
             result += padded
+
+
+def project(centered, directions, points, norms):
+    """Project rows onto a few directions: points = centered @ directions, in float32.
+
+    Each element is a sum in order of the columns; norms gets those of the rows, in float64.
+
+    centered : ndarray (n, width) of float32; directions : (width, n_directions) of float32;
+    points : (n, n_directions) of float32; norms : (n,) of float64; all C-contiguous.
+    """
+    cdef const float *row = <float *>address(centered)
+    cdef const float *first = <float *>address(directions)
+    cdef const float *direction
+    cdef float *point = <float *>address(points)
+    cdef double *norm = <double *>address(norms)
+    cdef Py_ssize_t n = len(centered), width = centered.shape[1], n_directions = points.shape[1]
+    cdef Py_ssize_t i, j, p
+    cdef double square
+    cdef float value
+    with nogil:
+        for i in range(n):
+            memset(point, 0, n_directions * sizeof(float))
+            square, direction = 0, first
+            for j in range(width):
+                value = row[j]
+                square += <double>value * value
+                for p in range(n_directions):
+                    point[p] += value * direction[p]
+                direction += n_directions
+            norm[i] = sqrt(square)
+            row += width
+            point += n_directions

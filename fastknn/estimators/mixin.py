@@ -27,7 +27,6 @@ from fastknn._utils.docstrings import documented
 from fastknn._utils.sklearn_input import as_readable, hint_of_shape
 from fastknn.search.adaptive import AdaptiveIndex
 from fastknn.search.calls import without_self
-from fastknn.search.policy import FIT, Known, choose
 
 if TYPE_CHECKING:  # the class that the mixin stands before; it has no base of its own
     from sklearn.neighbors._base import KNeighborsMixin as _Estimator
@@ -119,8 +118,7 @@ class FastNeighbors(_Estimator):
             del self._fit_method, self._tree
             # The tree may be needed after the parameters have been set anew.
             self._as_fitted = self._parameters()
-            known = Known.of(self._fit_X, self.effective_metric_)
-            if choose(FIT, known).choice == "tree" or not _is_numeric(self._fit_X):
+            if not _is_numeric(self._fit_X):
                 self._fit_method, self._tree = self._method_and_tree()
         reason = self._why_not_fast()
         if reason is not None:

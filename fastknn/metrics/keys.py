@@ -41,10 +41,16 @@ class Keys(NamedTuple):
     def __repr__(self) -> str:
         return outline(self)
 
-    def of(self, queries: slice) -> "Keys":
-        """Of some of the queries: views."""
+    def of(self, queries: "slice | np.ndarray") -> "Keys":
+        """Of some of the queries: views if they are a slice, else copies."""
         low = None if self.low is None else self.low[queries]
         return Keys(self.keys[queries], low, self.rows[queries])
+
+    def put(self, queries: np.ndarray, found: "Keys") -> None:
+        """Take what was found for some of the queries."""
+        for own, other in zip(self, found, strict=True):
+            if own is not None and other is not None:
+                own[queries] = other
 
 
 def no_keys(n_queries: int, k: int, metric: str, absent: bool = False) -> Keys:

@@ -84,6 +84,9 @@ class Grouping:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Queries as the boxes see them, float32, and how far each is off at most, float64."""
         step = max(1, BLOCK_ELEMENTS // queries.shape[1])
+        if len(queries) <= step:
+            points, errors = _image(self.map, queries)
+            return np.ascontiguousarray(points), errors if slack is None else errors + slack
         parts = [_image(self.map, queries[i : i + step]) for i in range(0, len(queries), step)]
         points, errors = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         return points, errors if slack is None else errors + slack
@@ -165,16 +168,43 @@ def _feature_map(sample: np.ndarray) -> GroupSums | None:
 
 def _image(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images in float32, and how far each lies at most from the exact one; infinite if unknown."""
-    outside = np.zeros(len(rows), bool)
-    if rows.dtype.kind == "f":
+    outside = None
+    if rows.dtype.kind == "f" and not np.abs(rows).max() < LARGEST:
         outside = ~(np.abs(rows).max(axis=1) < LARGEST)
-    if outside.any():
         rows = np.where(outside[:, None], map.mean, rows)
-    ((values, slack),) = map.values(rows)
-    points = values.astype(np.float32)
-    # Rounding moves each coordinate by at most U32 of it, and their sum bounds both metrics.
-    errors = slack + U32 * 1.01 * np.abs(values).sum(axis=1) + SMALLEST**2
-    return points, np.where(outside, np.inf, errors)
+    stage = map.stages[0]
+    if isinstance(map, Projection) and isinstance(stage, ProjectionStage) and not stage.rest:
+        points, errors = _rotated(map, rows)
+    elif isinstance(stage, Groups) and len(stage.ends) == len(stage.order):
+        points, errors = _reordered(map.mean, stage, rows)
+    else:
+        ((values, slack),) = map.values(rows)
+        points = values.astype(np.float32)
+        # Rounding moves each coordinate by at most U32 of it; their sum bounds both metrics.
+        errors = slack + U32 * 1.01 * np.abs(values).sum(axis=1)
+    errors += SMALLEST**2  # of what underflows
+    if outside is not None:
+        errors[outside] = np.inf
+    return points, errors
+
+
+def _rotated(map: Projection, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image under a projection onto all directions: the same bound as `Projection.values`."""
+    centered, directions = _minus(rows, map.mean), map.directions
+    assert directions is not None
+    points = np.empty((len(rows), directions.width), np.float32)
+    norms = np.empty(len(rows))
+    _core.project(np.ascontiguousarray(centered), directions.matrix, points, norms)
+    norms *= (directions.loss() + 4 * U32) * (1 + 4 * U32)
+    return points, norms
+
+
+def _reordered(mean: np.ndarray, stage: Groups, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image where every feature is a group: features in another order."""
+    centered = _minus(rows, mean)
+    ones = np.ones(centered.shape[1], np.float32)
+    errors = (np.abs(centered) @ ones).astype(np.float64) * (4.04 * U32)
+    return centered[:, stage.order], errors
 
 
 def _images(

@@ -11,7 +11,7 @@ from fastknn.search.policy import INDEX, Known, choose
 __all__ = ["AdaptiveIndex"]
 
 # The screens that the index has, one after another.
-SCREENS = ("none", "direct", "auto")
+SCREENS = ("none", "direct", "grouped", "auto")
 
 
 class AdaptiveIndex:

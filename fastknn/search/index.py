@@ -65,7 +65,10 @@ class Index:
         and then the candidates again in float64. "quantized" compares them rounded to bytes,
         "projected" their projections (L2) or sums over groups of correlated features (L1),
         rounded to bytes, in one or more stages; both fall back to "direct" where the data leave
-        nothing to gain or are too wide. "auto" takes what is quickest on a sample of the rows.
+        nothing to gain or are too wide. "grouped" puts the rows in an order in which groups of 16
+        lie close together, leaves out all groups that the box around them puts out of reach, and
+        compares the others as one of the screens before: for few columns, and wherever the data
+        have few degrees of freedom. "auto" takes what is quickest on a sample of the rows.
     expected_k : int, default 10
         Neighbors that searches will mostly want: what "auto" takes is the quickest for so many.
         Any number may be searched for.
@@ -97,7 +100,8 @@ class Index:
         few times the width of their codes. Angles: 24 or 48 per row on top.
     stats_ : dict
         ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
-        ``rows_screened`` (pairs of a query and a row),
+        ``groups_compared`` (pairs of a query and a group of rows, or of groups), ``rows_skipped``
+        (pairs of a query and a row, left out with their group), ``rows_screened`` (all others),
         ``candidates`` (of them, after each stage), ``rows_refined`` (distances computed exactly
         for them; none where the scores are the distances), ``rows_given_up`` (left to the direct
         screen where the cascade did not pay), ``seconds``, and ``stage_seconds`` (of all threads
@@ -167,27 +171,15 @@ class Index:
         if screen == "auto":
             screen = choose(INDEX, Known.of(train, self.metric, k=k, n_threads=n_threads)).choice
         with show_status(progress) as say:
-            if screen == "grouped":
-                from fastknn.metrics.names import kernel_metric
-                from fastknn.screens.direct import DIFFERENCES
-                from fastknn.screens.grouping import Grouping
-                from fastknn.screens.inputs import as_screened
-
-                grouping = Grouping.of(
-                    as_screened(train, self.metric), kernel_metric(self.metric), n_threads
-                )
-                self.costs_ = {}
-                self._keep(Searcher(train, self.metric, DIFFERENCES, n_threads, grouping=grouping))
-                self.stats_ = self._choice()
-                return
-            chosen, self.costs_ = choose_screen(
-                train, self.metric, screen, n_threads, k, packed=packed, say=say
-            )
-            say(f"building the screen: {chosen.name}")
-            if packed is None:
-                self._keep(Searcher(train, self.metric, chosen, n_threads))
+            choice = choose_screen(train, self.metric, screen, n_threads, k, packed=packed, say=say)
+            self.costs_ = choice.costs
+            say(f"building the screen: {choice.name}")
+            if choice.searcher is not None:
+                self._keep(choice.searcher)
+            elif packed is None:
+                self._keep(Searcher(train, self.metric, choice.screen, n_threads))
             else:
-                self._keep(packed.with_screen(chosen, n_threads))
+                self._keep(packed.with_screen(choice.screen, n_threads))
         self.stats_ = self._choice()
 
     def _keep(self, searcher: Searcher) -> None:
@@ -518,7 +510,7 @@ class Index:
             n_threads = thread_count(n_jobs)  # asking takes a tenth of the smallest searches
         if not len(queries):  # nothing to plan
             with show_progress(progress, 0):
-                self.stats_ = {**self._choice(), **_Tally().stats(), "seconds": 0.0}
+                self.stats_ = {**self._choice(), **_Tally().stats(0), "seconds": 0.0}
             return no_keys(0, k, self.metric)
         if searcher.boxes is not None:
             parts, n_splits = plan_grouped(len(queries), n_threads), 1
@@ -547,20 +539,28 @@ class Index:
                         queries[rows], found[place].of(rows), most, encoded=encoded
                     )
 
+        # Queries that are near the same groups of rows are searched one after another.
+        order = None
+        if searcher.boxes is not None and len(parts) > n_threads:
+            order = searcher.order_of(queries, n_threads)
+
         def run(part: Part) -> Iterator[None]:
             rows, split = part.queries, part.split
+            some = rows if order is None else order[rows]
             own = blocks.get((rows.start, split))
             used = [] if own is None else [own]  # a late thread may find nothing to do
-            most = None if max_key is None else max_key[rows]
-            own_found = found[split].of(rows)
+            most = None if max_key is None else max_key[some]
+            own_found = found[split].of(some)
             for block, done in searcher.search(
-                queries[rows], own_found, steps[rows.start], own, most
+                queries[some], own_found, steps[rows.start], own, most
             ):
                 if block not in used:
                     used.append(block)
                 with lock:
                     advance((rows.stop - rows.start) * done / len(self))
                 yield
+            if order is not None:  # else it has written to views
+                found[split].put(some, own_found)
             with lock:
                 tally.add(used)
 
@@ -571,7 +571,7 @@ class Index:
 
         self.stats_ = {
             **self._choice(),
-            **tally.stats(),
+            **tally.stats(len(queries) * len(self)),
             "seconds": time.perf_counter() - started,
         }
         return found[0]
@@ -625,11 +625,15 @@ def load_index(
     array([0, 1, 2, 3])
     """
     mmap, verify = as_flag(mmap, "mmap"), as_flag(verify, "verify")
-    about, train, screen, codes, measures = storage.load(as_path(path, "path"), mmap, verify)
+    about, train, screen, codes, measures, grouping = storage.load(
+        as_path(path, "path"), mmap, verify
+    )
     index = Index.__new__(Index)
     index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
     n_threads = thread_count(n_jobs)
-    index._keep(Searcher(train, index.metric, screen, n_threads, codes or None, measures))
+    index._keep(
+        Searcher(train, index.metric, screen, n_threads, codes or None, measures, None, grouping)
+    )
     index.stats_ = index._choice()
     return index
 
@@ -640,7 +644,7 @@ class _Tally:
     def __init__(self) -> None:
         self.candidates: list[int] = []
         self.stage_seconds: list[float] = []
-        self.screened = self.refined = self.given_up = 0
+        self.screened = self.refined = self.given_up = self.groups = 0
         self.encoding = self.direct = 0.0
 
     def add(self, blocks: "list[_core.QueryBlock]") -> None:
@@ -651,12 +655,16 @@ class _Tally:
         self.screened += sum(block.screened for block in blocks)
         self.refined += sum(block.refined for block in blocks)
         self.given_up += sum(block.screened for block in others)
+        self.groups += sum(block.boxes_compared for block in blocks)
         self.direct += sum(block.seconds for block in others)
         self.encoding += sum(block.encoding_seconds for block in blocks)
 
-    def stats(self) -> dict:
+    def stats(self, pairs: int) -> dict:
+        """What is counted of so many pairs of a query and a row."""
         *stages, refine, groups = self.stage_seconds or [0.0, 0.0]  # of no block at all
         return {
+            "groups_compared": self.groups,
+            "rows_skipped": pairs - self.screened,
             "rows_screened": self.screened,
             "candidates": self.candidates,
             "rows_refined": self.refined,

@@ -4,9 +4,11 @@ A search is exact whatever is decided here; only its time and memory differ. `RU
 It is read from top to bottom, and the first rule that applies to what is known (`Known`) decides:
 
     when     who asks                                   what may be chosen
-    FIT      the estimators, when they are fitted       scikit-learn's tree, or fastknn
-    INDEX    `Index`, `knn`, `ground_truth`; and at     no screen, the direct screen, or "auto":
-             each search the estimators                 a trial on a sample chooses
+    INDEX    `Index`, `knn`, `ground_truth`; and at     no screen, the direct screen, groups, or
+             each search the estimators                 "auto": a trial on a sample chooses
+    GROUPS   the trial, for rows in groups              how they are compared: by differences, as
+                                                        codes ("quantized"), either of them by
+                                                        trial, or as without groups ("auto")
     SEARCH   `Index.search`, for its k                  the index's screen, or its fallback
     WITHIN   the engine, after each panel (`give_up`)   to go on, or to go to the fallback
 
@@ -26,15 +28,28 @@ import numpy as np
 
 from fastknn.metrics.names import ANGLES, kernel_metric
 
-__all__ = ["FIT", "INDEX", "LIMITS", "RULES", "SEARCH", "Known", "Limits", "Rule", "choose"]
+__all__ = ["GROUPS", "INDEX", "LIMITS", "RULES", "SEARCH", "Known", "Limits", "Rule", "choose"]
 
 
 class Limits(NamedTuple):
     """The constants of the policy."""
 
-    # Up to this width scikit-learn's tree is quicker than any scan: at 100,000 rows it takes 2 us
-    # per query in two dimensions, where a scan takes 38 us; in six dimensions 50 us and 16 us.
-    tree_width: int = 5
+    # Up to this width groups always pay, whatever the data: no trial is needed.
+    grouped_width: int = 5
+    # Rows in groups are compared by differences up to this width, by differences or as codes up to
+    # the next, as the trial says, and as codes above (200,000 rows, AVX2, L2: 8 Gaussian columns
+    # take 38 us by differences and 24 us as codes, 8 columns of a random walk 2.1 us and 2.3 us;
+    # 50 columns of clusters 40 us and 33 us). From the width on in which there are projections, as
+    # the trial says without groups.
+    differences_width: int = 7
+    either_width: int = 31
+    projected_width: int = 62
+    # What grouping all rows takes, in seconds: in all, per row and per element; and what a query
+    # takes then, in few columns, whatever the number of rows.
+    group_seconds: float = 5e-3
+    group_seconds_per_row: float = 2e-7
+    group_seconds_per_element: float = 1e-8
+    grouped_query_seconds: float = 2e-6
     # Packing all rows takes as long as it saves this number of queries, whatever the width.
     packed_queries: int = 6
     # Training sets with fewer elements are searched directly: a query takes some ten microseconds.
@@ -44,11 +59,13 @@ class Limits(NamedTuple):
     fit_seconds: float = 0.05
     fit_seconds_per_feature: float = 0.7e-3
     fit_seconds_per_element: float = 3e-9
-    # Elements that the direct screen compares per second and thread, and the share of its time
-    # that a screen saves (`test_search_*`).
+    # Elements that the direct screen compares per second and thread, and how many of them a row
+    # costs besides its own (8 columns take 0.8 ns per row, 128 take 3.2); the share of that time
+    # which a screen saves (`test_search_*`).
     byte_rate: float = 2.1e11
     float_rate_l1: float = 2.7e10
     float_rate_l2: float = 5e10
+    row_elements: int = 24
     saved_share: float = 0.8
     # Rows per neighbor below which no screen pays: it keeps nearly all of the first rows.
     rows_per_neighbor: int = 16
@@ -103,6 +120,22 @@ class Rule(NamedTuple):
     why: str
 
 
+def _are_bytes(known: Known) -> bool:
+    """Whether rows are compared as bytes, exactly."""
+    return known.dtype.itemsize == 1 and known.metric not in ANGLES
+
+
+def _direct_seconds(known: Known, limits: Limits) -> float:
+    """What a query takes that is compared with all rows."""
+    if _are_bytes(known):
+        rate = limits.byte_rate
+    elif kernel_metric(known.metric) == "l1":
+        rate = limits.float_rate_l1
+    else:
+        rate = limits.float_rate_l2
+    return known.n_rows * (known.width + limits.row_elements) / (rate * known.n_threads)
+
+
 def _screen_pays(known: Known, limits: Limits) -> bool:
     """Whether the queries save more time than the choice of a screen takes."""
     cost = (
@@ -110,31 +143,34 @@ def _screen_pays(known: Known, limits: Limits) -> bool:
         + limits.fit_seconds_per_feature * known.width
         + limits.fit_seconds_per_element * known.n_elements
     )
-    if known.dtype.itemsize == 1 and known.metric not in ANGLES:
-        rate = limits.byte_rate
-    elif kernel_metric(known.metric) == "l1":
-        rate = limits.float_rate_l1
-    else:
-        rate = limits.float_rate_l2
-    per_query = known.n_elements / (rate * known.n_threads)
-    return limits.saved_share * known.n_queries * per_query > cost
+    return limits.saved_share * known.n_queries * _direct_seconds(known, limits) > cost
 
 
-FIT, INDEX, SEARCH = "fit", "index", "search"
+def _groups_pay(known: Known, limits: Limits) -> bool:
+    """Whether the queries save more time than grouping the rows takes."""
+    cost = (
+        limits.group_seconds
+        + limits.group_seconds_per_row * known.n_rows
+        + limits.group_seconds_per_element * known.n_elements
+    )
+    saved = _direct_seconds(known, limits) - limits.grouped_query_seconds
+    return saved > 0 and known.n_queries * saved > cost
+
+
+INDEX, GROUPS, SEARCH = "index", "groups", "search"
 
 RULES = (
-    Rule(
-        FIT,
-        "tree",
-        lambda known, limits: known.width <= limits.tree_width,
-        "a tree is quicker than any scan for so few features",
-    ),
-    Rule(FIT, "fastknn", lambda known, limits: True, "a scan is quicker than a tree"),
     Rule(
         INDEX,
         "none",
         lambda known, limits: known.n_queries < limits.packed_queries,
         "packing the rows takes longer than it saves for so few queries",
+    ),
+    Rule(
+        INDEX,
+        "grouped",
+        lambda known, limits: known.width <= limits.grouped_width and _groups_pay(known, limits),
+        "groups of rows are left out wherever there are so few features",
     ),
     Rule(
         INDEX,
@@ -149,6 +185,25 @@ RULES = (
         lambda known, limits: True,
         "too few queries to pay for the choice of a screen",
     ),
+    Rule(
+        GROUPS,
+        "auto",
+        lambda known, limits: known.width >= limits.projected_width,
+        "groups leave rows that may be projected",
+    ),
+    Rule(
+        GROUPS,
+        "differences",
+        lambda known, limits: known.width <= limits.differences_width or _are_bytes(known),
+        "narrow rows are compared at once, and bytes exactly",
+    ),
+    Rule(
+        GROUPS,
+        "either",
+        lambda known, limits: known.width <= limits.either_width,
+        "codes take less memory than the rows, and pay if many groups are left",
+    ),
+    Rule(GROUPS, "quantized", lambda known, limits: True, "codes take less memory than the rows"),
     Rule(
         SEARCH,
         "fallback",
@@ -165,7 +220,7 @@ def choose(when: str, known: Known) -> Rule:
     Parameters
     ----------
     when : str
-        `FIT`, `INDEX` or `SEARCH`.
+        `INDEX`, `GROUPS` or `SEARCH`.
     known : Known
 
     Returns

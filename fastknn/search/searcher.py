@@ -279,16 +279,35 @@ class Searcher:
                 max_key=None if max_key is None else max_key[left],
             ):
                 yield block, n_rows * share
-        for result, sorted_result in zip(found, own, strict=True):
-            if result is not None:
-                result[order] = sorted_result
+        found.put(order, own)
+
+    def share_within_reach(self, queries: np.ndarray, found: Keys, max_key: np.ndarray) -> float:
+        """The share of the rows whose groups some queries cannot rule out, given `max_key`."""
+        order, points = self._in_order_of_groups(queries)
+        block = self.block(queries[order], found, max_key[order], grouped=points)
+        block.walk(0, len(queries) * len(self.train), len(self.train))
+        return block.screened / (len(queries) * len(self.train))
+
+    def order_of(self, queries: np.ndarray, n_threads: int) -> np.ndarray:
+        """An order of queries in which those that are near the same groups are together."""
+        starts = np.empty(len(queries), np.int64)
+
+        def some(block: slice) -> None:
+            starts[block] = self._points(queries[block])[2]
+
+        for_each(some, row_blocks(queries, n_threads), n_threads)
+        return np.argsort(starts, kind="stable")
+
+    def _points(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Queries as boxes see them, how far each is off, and a group near to each."""
+        screened, slack = queries_as_screened(queries, self.train, self.metric)
+        assert self.grouping is not None and self.boxes is not None
+        points, errors = self.grouping.points(screened, slack)
+        return points, errors, self.boxes.nearest(points)
 
     def _in_order_of_groups(self, queries: np.ndarray) -> tuple[np.ndarray, dict]:
         """An order in which queries of the same groups are together, and what the walk needs."""
-        screened, slack = queries_as_screened(queries, self.train, self.metric)
-        assert self.grouping is not None
-        points, errors = self.grouping.points(screened, slack)
-        starts = self.boxes.nearest(points)
+        points, errors, starts = self._points(queries)
         order = np.argsort(starts, kind="stable")
         return order, {
             "boxes": self.boxes,

@@ -7,6 +7,8 @@ A saved index is a folder:
     train.npy        the training rows
     measures.npy     for angles, what the refine needs to know of each row (`angles.measured`)
     NAME.npy         the cascade's arrays, and the codes, scales and errors of each stage
+    groups_NAME.npy  where rows are grouped: their numbers in the order of the groups, which is that
+                     of codes, scales and errors too; the ends of the boxes; the arrays of the map
 
 The folder is written under another name and renamed when it is whole. Codes do not depend on
 the processor; panels are packed anew where the index is loaded.
@@ -26,13 +28,16 @@ from fastknn.engine import _core
 from fastknn.metrics.angles import EXTRA_COLUMNS
 from fastknn.metrics.names import ANGLES, METRIC_NAMES, kernel_metric
 from fastknn.screens.cascade import Cascade
+from fastknn.screens.grouping import Grouping
 from fastknn.screens.maps import Groups, GroupSums, Hadamard, Product, Projection, ProjectionStage
 from fastknn.search.searcher import Searcher, screen_of
 
 FORMAT = "fastknn index"
-VERSION = 5
+VERSION = 6
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
+# What the names of the arrays of a grouping begin with.
+GROUPS = "groups_"
 # What goes wrong where a value of the description has another type, or none.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
@@ -46,11 +51,13 @@ def save(
 ) -> None:
     """Write an index to a new folder, whole or not at all."""
     arrays: Arrays = {"train": searcher.train}
-    if searcher.measures is not None:
-        arrays["measures"] = searcher.measures
+    measures = searcher.measures_by_number
+    if measures is not None:
+        arrays["measures"] = measures
     screen, codes = searcher.screen, searcher.codes
     description = {"format": FORMAT, "version": VERSION, **description}
     description["cascade"] = _take_apart(screen, arrays) if isinstance(screen, Cascade) else None
+    description["groups"] = _grouping_apart(searcher, arrays)
     for stage, rows in enumerate(codes):
         arrays[f"codes{stage}"] = rows.codes
         arrays[f"scale{stage}"], arrays[f"error{stage}"] = rows.scale, rows.error
@@ -66,7 +73,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
-    """Read what `save` wrote: (description, train, screen, codes, measures).
+    """Read what `save` wrote: (description, train, screen, codes, measures, grouping).
 
     Every file is untrusted: what belongs together is compared before any of it is used, so that
     nothing reads beyond an array.
@@ -79,11 +86,12 @@ def load(path: str | os.PathLike[str], mmap: bool, verify: bool):
     }
     try:
         screen, codes, measures = _assembled(description, arrays)
+        grouping = _grouping(description, arrays)
     except MALFORMED as error:
         raise ValueError(
             f"{folder / DESCRIPTION}: does not describe the arrays beside it: {_words(error)}"
         ) from error
-    return description, arrays["train"], screen, codes, measures
+    return description, arrays["train"], screen, codes, measures, grouping
 
 
 def _description(folder: Path) -> dict:
@@ -121,8 +129,11 @@ def _description(folder: Path) -> dict:
         numbers = all(type(cost) in (int, float) for cost in costs.values())
         _require(numbers, "costs must be numbers")
         cascade = description["cascade"]
+        groups = description["groups"]
         name = "direct" if cascade is None else cascade["name"]
-        _require(isinstance(name, str) and (not costs or name in costs), "costs must have its own")
+        named = isinstance(name, str) and (groups is None or isinstance(groups["name"], str))
+        name = name if groups is None else groups["name"]
+        _require(named and (not costs or name in costs), "costs must have its own")
         for name, about in description["arrays"].items():
             _require(name.isidentifier(), f"arrays must have plain names, not {name!r}")
             _require({"dtype", "shape", "crc32"} <= about.keys(), f"{name} must have a shape")
@@ -217,6 +228,41 @@ def _checksum(array: np.ndarray) -> int:
     return value
 
 
+# --- Groupings as arrays ----------------------------------------------------------------------
+
+
+def _grouping_apart(searcher: Searcher, arrays: Arrays) -> dict | None:
+    """Put the arrays of a grouping among the others, and describe it in JSON."""
+    grouping = searcher.grouping
+    if grouping is None:
+        return None
+    own: Arrays = {name: getattr(grouping, name) for name in ("numbers", "lower", "upper")}
+    scale = 1.0 if grouping.map.metric == "l1" else None
+    described = _take_apart(Cascade(searcher.name, grouping.map, [scale]), own)
+    arrays.update({GROUPS + name: array for name, array in own.items()})
+    return described
+
+
+def _grouping(description: dict, arrays: Arrays) -> Grouping | None:
+    if description["groups"] is None:
+        return None
+    n_rows, width = arrays["train"].shape
+    own = {
+        name.removeprefix(GROUPS): array
+        for name, array in arrays.items()
+        if name.startswith(GROUPS)
+    }
+    name = description["metric"]
+    metric, columns = kernel_metric(name), width + (EXTRA_COLUMNS if name in ANGLES else 0)
+    map = _put_together(description["groups"], own, metric, columns).map
+    numbers = _part(own, "numbers", np.int64, n_rows)
+    _require_permutation(numbers, GROUPS + "numbers")
+    n_groups, n_columns = -(-n_rows // _core.GROUP_ROWS), map.widths[0]
+    _require(len(map.widths) == 1 and n_columns <= _core.BOX_WIDTH_MAX, "groups are too wide")
+    ends = [_part(own, end, np.float32, n_groups, n_columns) for end in ("lower", "upper")]
+    return Grouping(map, numbers, *ends)
+
+
 # --- Cascades as arrays -----------------------------------------------------------------------
 
 
@@ -230,7 +276,9 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
             rotation, columns = stage.rotation, stage.directions
             span = None if columns is None else [columns.start, columns.stop]
             stages.append({"directions": span, "rest": stage.rest})
-            if isinstance(rotation, Hadamard):
+            if rotation is None:
+                stages[-1]["rotated"] = False
+            elif isinstance(rotation, Hadamard):
                 arrays[f"order{place}"], arrays[f"signs{place}"] = rotation.order, rotation.signs
                 stages[-1]["block"] = rotation.block
             else:
@@ -291,6 +339,9 @@ def _stage(
         columns, width = slice(start, stop), stop - start
     _require(type(stage["rest"]) is bool, "rest must be true or false")
     width += stage["rest"]
+    if stage.get("rotated") is False:
+        _require(columns is not None, "what is not rotated must have directions")
+        return ProjectionStage(columns, stage["rest"], None)
     if "block" not in stage:
         rotation = _part(arrays, f"rotation{place}", np.float32, width, width)
         return ProjectionStage(columns, stage["rest"], Product(rotation))

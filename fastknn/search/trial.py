@@ -1,5 +1,6 @@
 """The choice among screens by measurement: each is tried on a sample of rows."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -9,9 +10,11 @@ from fastknn._utils.threads import for_each
 from fastknn.metrics.keys import merge, no_keys
 from fastknn.metrics.names import kernel_metric
 from fastknn.screens.cascade import Cascade, encode_for_all
-from fastknn.screens.direct import Direct
+from fastknn.screens.direct import DIFFERENCES, EXPANDED, Direct
+from fastknn.screens.grouping import Grouping
 from fastknn.screens.inputs import as_screened, screened_type
 from fastknn.screens.proposals import propose
+from fastknn.search.policy import GROUPS, Known, choose
 from fastknn.search.searcher import Searcher, screen_of
 
 
@@ -28,6 +31,8 @@ class Effort(NamedTuple):
     # The numbers of neighbors for which screens are tried.
     smallest_k: int = 10
     largest_k: int = 256
+    # The share of a sample's rows that groups must not leave, for all rows to be grouped.
+    promising_share: float = 0.35
     # Tries of each screen, and then of those whose cost is this near to the best.
     first_tries: int = 1
     turns: int = 3
@@ -39,6 +44,20 @@ class Effort(NamedTuple):
 EFFORT = Effort()
 
 
+class Choice(NamedTuple):
+    """What was chosen, and why."""
+
+    screen: Direct | Cascade
+    # Microseconds per query on one thread, by what was tried.
+    costs: dict[str, float]
+    # The searcher of all rows that was chosen, where the trial has made it: rows in groups.
+    searcher: Searcher | None = None
+
+    @property
+    def name(self) -> str:
+        return self.screen.name if self.searcher is None else self.searcher.name
+
+
 def choose_screen(
     train: np.ndarray,
     metric: str,
@@ -48,21 +67,26 @@ def choose_screen(
     seed: int = 0,
     packed: Searcher | None = None,
     say: Callable[[str], object] = lambda text: None,
-) -> tuple[Direct | Cascade, dict[str, float]]:
+) -> Choice:
     """The quickest screen of the kind that `screen` names for k neighbors, and what each cost.
 
     Each is tried on a sample of rows, with a sample of rows as queries that know their final
     k-th distance among *all* rows, so that the share of candidates is that of a whole search.
-    Costs are microseconds per query on one thread, extrapolated to all rows (`_Trial`). `packed` is
-    a searcher of all rows, if there is one already. `say` is called with what is being done.
+    Costs are microseconds per query on one thread, extrapolated to all rows (`_Trial`). How many
+    groups of rows are within reach depends on how many rows there are: where the sample lets hope,
+    all rows are grouped, and searched as they are. `packed` is a searcher of all rows, if there is
+    one already. `say` is called with what is being done.
     """
     if screen in ("none", "direct"):
-        return screen_of(train, metric, screen), {}
+        return Choice(screen_of(train, metric, screen), {})
     generator = np.random.default_rng(seed)
     effort = EFFORT
     k = min(max(k, effort.smallest_k), effort.largest_k, len(train))
     n_queries = min(effort.n_queries, max(effort.fewest_queries, effort.n_neighbors // k))
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
+    known = Known.of(train, metric, k=k)
+    if screen == "grouped" and choose(GROUPS, known).choice != "auto":
+        return _grouped(train, metric, choose(GROUPS, known).choice, n_threads, k, queries, say)
     rows = np.ascontiguousarray(train[_places(generator, train, effort.n_rows)])
     say("choosing a screen: neighbors of a sample")
     max_key = _kth_keys(queries, train, metric, k, n_threads, packed)
@@ -71,7 +95,7 @@ def choose_screen(
         propose(
             train,
             kernel_metric(metric),
-            screen,
+            "auto" if screen == "grouped" else screen,
             screened=lambda some: as_screened(some, metric)[:],
         )
     )
@@ -91,9 +115,81 @@ def choose_screen(
         for trial in near:
             trial.run(1)
     costs = {name: trial.cost for name, trial in trials.items()}
-    if screen != "auto" and len(trials) > 1:
+    if screen in ("quantized", "projected") and len(trials) > 1:
         del trials["direct"]
-    return min(trials.values(), key=lambda trial: trial.cost).searcher.screen, costs
+    chosen = min(trials.values(), key=lambda trial: trial.cost).searcher.screen
+    grouped = screen == "grouped"
+    if screen == "auto":
+        say("choosing a screen: trying groups")
+        share = _share_within_reach(rows, metric, n_threads, queries, max_key, k)
+        grouped = share < effort.promising_share
+    if not grouped:
+        return Choice(chosen, costs)
+    within = choose(GROUPS, known).choice
+    tried = _grouped(
+        train, metric, chosen if within == "auto" else within, n_threads, k, queries, say
+    )
+    costs = {**costs, **tried.costs}
+    if screen == "auto" and costs[tried.name] > costs[chosen.name]:
+        return Choice(chosen, costs)
+    return tried._replace(costs=costs)
+
+
+def _grouped(
+    train: np.ndarray,
+    metric: str,
+    within: str | Direct | Cascade,
+    n_threads: int,
+    k: int,
+    queries: np.ndarray,
+    say: Callable[[str], object],
+) -> Choice:
+    """All rows in groups, compared as `within` says, and what a search takes."""
+    say("choosing a screen: grouping the rows")
+    screened, kind = as_screened(train, metric), kernel_metric(metric)
+    grouping = Grouping.of(screened, kind, n_threads)
+    if grouping is None:
+        return Choice(screen_of(train, metric), {"direct": np.inf})
+    if within == EXPANDED:
+        within = "differences"
+    if not isinstance(within, str):
+        screens = [within]
+    else:
+        quantized = propose(
+            train, kind, "quantized", screened=lambda some: as_screened(some, metric)[:]
+        )
+        screens = [DIFFERENCES] if within in ("differences", "either") else []
+        screens += list(quantized) if within in ("quantized", "either") else []
+    trials = []
+    for screen in screens or [DIFFERENCES]:
+        searcher = Searcher(train, metric, screen, n_threads, grouping=grouping)
+        trials.append(_GroupedTrial(searcher, queries, k))
+    for _ in range(EFFORT.turns):
+        for trial in trials:
+            trial.run(1)
+    best = min(trials, key=lambda trial: trial.cost).searcher
+    costs = {trial.searcher.name: trial.cost for trial in trials}
+    return Choice(best.screen, costs, best)
+
+
+def _share_within_reach(
+    rows: np.ndarray,
+    metric: str,
+    n_threads: int,
+    queries: np.ndarray,
+    max_key: np.ndarray,
+    k: int,
+) -> float:
+    """The share of the rows of a sample whose groups the queries cannot rule out.
+
+    Groups of a sample are larger than those of all rows: of these, a smaller share is within reach.
+    """
+    grouping = Grouping.of(as_screened(rows, metric), kernel_metric(metric), n_threads)
+    if grouping is None:
+        return 1.0
+    searcher = Searcher(rows, metric, DIFFERENCES, n_threads, grouping=grouping)
+    found = no_keys(len(queries), min(k, len(rows)), metric)
+    return searcher.share_within_reach(queries, found, max_key)
 
 
 def _places(generator: np.random.Generator, train: np.ndarray, count: int) -> np.ndarray:
@@ -176,3 +272,24 @@ class _Trial:
         first = max(0, self.early - self.late) * growth if self.early < np.inf else 0
         seconds = self.encoding + self.late * self.n_rows / n + first
         return float(seconds / len(self.queries) * 1e6)
+
+
+class _GroupedTrial:
+    """What a searcher of all rows in groups takes for sample queries: a search as any other."""
+
+    def __init__(self, searcher: Searcher, queries: np.ndarray, k: int) -> None:
+        self.searcher, self.queries = searcher, queries
+        self.found = no_keys(len(queries), k, searcher.metric)
+        self.seconds = np.inf
+
+    def run(self, tries: int) -> None:
+        for _ in range(tries):
+            began = time.perf_counter()
+            for _ in self.searcher.search(self.queries, self.found, iter(())):
+                pass
+            self.seconds = min(self.seconds, time.perf_counter() - began)
+
+    @property
+    def cost(self) -> float:
+        """Microseconds per query, on one thread."""
+        return self.seconds / len(self.queries) * 1e6

@@ -262,16 +262,34 @@ def test_outliers(continuous, novelty):
         assert_allclose(ours.score_samples(queries), reference.score_samples(queries))
 
 
-def test_few_features_go_to_the_tree(caplog):
-    points = np.random.default_rng(0).normal(size=(200, 6))
-    for given in (points[:, :5], points[:, :5].tolist()):
-        with caplog.at_level(logging.DEBUG, logger="fastknn"):
-            model = NearestNeighbors().fit(given)
-        assert (model.backend_, model._fit_method) == ("scikit-learn", "kd_tree")
-        assert "algorithm is kd_tree" in caplog.text
-        assert NearestNeighbors(algorithm="brute").fit(given).backend_ == "fastknn"
-    assert NearestNeighbors().fit(points).backend_ == "fastknn"
-    assert NearestNeighbors().fit(points.tolist()).backend_ == "fastknn"
+@pytest.mark.parametrize("width", [1, 2, 5, 6])
+def test_few_features_are_searched_by_fastknn(width):
+    """Ties included, which scikit-learn's trees order by their leaves."""
+    points = np.random.default_rng(0).integers(0, 4, (3000, width)).astype(np.float64)
+    for given in (points, points.tolist()):
+        model = NearestNeighbors(n_jobs=1).fit(given)
+        assert (model.backend_, model._fit_method) == ("fastknn", "kd_tree")
+        assert_array_equal(
+            model.kneighbors(points[:20], 9)[1], reference_knn(points[:20], points, 9, "l2")[1]
+        )
+
+
+def test_a_tree_that_is_asked_for_is_scikit_learns(caplog):
+    with caplog.at_level(logging.DEBUG, logger="fastknn"):
+        model = NearestNeighbors(algorithm="kd_tree").fit(np.eye(5))
+    assert (model.backend_, model._fit_method) == ("scikit-learn", "kd_tree")
+    assert "algorithm is kd_tree" in caplog.text
+
+
+def test_few_features_get_groups_once_enough_queries_came(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(20_000, 3))
+    model = NearestNeighbors(n_jobs=1).fit(points)
+    expected = reference_knn(points[:8], points, 5, "l2")
+    for n_queries, screen in ((3, "none"), (100, "direct"), (5000, "grouped")):
+        distances, indices = model.kneighbors(points[:n_queries], 5)
+        assert model._index.index.screen == screen
+        assert_array_equal(indices[:8], expected[1][:n_queries])
+        assert_array_equal(distances[:8], expected[0][:n_queries])
 
 
 def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):

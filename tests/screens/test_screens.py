@@ -605,12 +605,23 @@ class CountedTrial(trial._Trial):
         return 0.0, work, reached == n_panels
 
 
+class CountedGroups(trial._GroupedTrial):
+    """The same for rows in groups, whose costs are the shares of the rows that are left."""
+
+    @property
+    def cost(self):
+        found = no_keys(len(self.queries), self.found.rows.shape[1], self.searcher.metric)
+        everything = np.full(len(self.queries), np.inf)
+        return self.searcher.share_within_reach(self.queries, found, everything)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", DTYPES[:2])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_knn_and_choice_do_not_depend_on_luck(screen, dtype, metric, monkeypatch):
     """The same sample, the same proposals, the same choice and codes."""
     monkeypatch.setattr(trial, "_Trial", CountedTrial)
+    monkeypatch.setattr(trial, "_GroupedTrial", CountedGroups)
     set_effort(monkeypatch, n_rows=400)  # a part of the rows: which part must not matter
     data, queries = structured(dtype, 800, 64), structured(dtype, 20, 64, seed=5)
     first = Index(data, metric, screen=screen)

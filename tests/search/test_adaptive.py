@@ -119,7 +119,7 @@ def test_screens_never_go_back(monkeypatch):
     choose_always(monkeypatch, "none")
     index.search(train, 1, 1)
     assert index.index.screen == "direct"
-    assert adaptive.SCREENS == ("none", "direct", "auto")
+    assert adaptive.SCREENS == ("none", "direct", "grouped", "auto")
 
 
 def test_each_index_has_its_own_lock(monkeypatch):
@@ -160,9 +160,38 @@ def test_the_table_for_an_index(known, choice):
     assert policy.choose(policy.INDEX, images._replace(**known)).choice == choice
 
 
-def test_the_table_for_a_fit_and_a_search():
+@pytest.mark.parametrize(
+    ("known", "choice"),
+    [
+        ({}, "grouped"),
+        ({"n_queries": 5}, "none"),
+        ({"n_queries": 100}, "direct"),
+        ({"n_queries": 100_000}, "grouped"),
+        ({"n_rows": 1000}, "direct"),
+        ({"width": 6}, "auto"),
+    ],
+)
+def test_the_table_for_few_columns(known, choice):
+    rows = policy.Known(100_000, 5, np.dtype(np.float32), "l2", n_threads=2)
+    assert policy.choose(policy.INDEX, rows._replace(**known)).choice == choice
+
+
+def test_the_table_for_rows_in_groups():
+    rows = policy.Known(100_000, 5, np.dtype(np.float32), "l2")
+    for width, choice in [
+        (7, "differences"),
+        (8, "either"),
+        (31, "either"),
+        (32, "quantized"),
+        (61, "quantized"),
+        (62, "auto"),
+    ]:
+        assert policy.choose(policy.GROUPS, rows._replace(width=width)).choice == choice
+    known = rows._replace(width=61, dtype=np.dtype(np.uint8))
+    assert policy.choose(policy.GROUPS, known).choice == "differences"
+
+
+def test_the_table_for_a_search():
     rows = policy.Known(1000, 5, np.dtype(np.float64), "l2", k=62)
-    assert policy.choose(policy.FIT, rows).choice == "tree"
-    assert policy.choose(policy.FIT, rows._replace(width=6)).choice == "fastknn"
     assert policy.choose(policy.SEARCH, rows).choice == "screen"
     assert policy.choose(policy.SEARCH, rows._replace(k=63)).choice == "fallback"

@@ -429,6 +429,8 @@ def test_stats(dtype, metric):
             "cascade",
             "reason",
             "costs",
+            "groups_compared",
+            "rows_skipped",
             "rows_screened",
             "candidates",
             "rows_refined",
@@ -437,10 +439,11 @@ def test_stats(dtype, metric):
         *("seconds", "stage_seconds"),
     }
     assert stats["rows_given_up"] == 0
-    assert set(stats["stage_seconds"]) == {"encoding", "stage 1", "refine", "direct"}
+    assert set(stats["stage_seconds"]) == {"encoding", "groups", "stage 1", "refine", "direct"}
     assert min(stats["stage_seconds"].values()) >= 0
     assert sum(stats["stage_seconds"].values()) > 0
     assert stats["rows_screened"] == 40 * 5000
+    assert stats["rows_skipped"] == stats["groups_compared"] == 0
     (candidates,) = stats["candidates"]
     assert 40 * 5 <= candidates < 0.02 * 40 * 5000
     assert stats["rows_refined"] == (0 if dtype == np.uint8 else candidates)
