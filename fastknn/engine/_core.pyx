@@ -240,7 +240,7 @@ cdef class GroupBoxes:
 
     def _add_level(self, lower, upper):
         n, width = lower.shape
-        padded = n + -n % BOX_LANES
+        padded = (n + BOX_LANES - 1) // BOX_LANES * BOX_LANES
         level = aligned(padded * width * 2, np.float32).reshape(-1, width, 2, BOX_LANES)
         for end, values in enumerate((lower, upper)):
             whole = np.full((padded, width), np.inf, np.float32)
@@ -273,11 +273,12 @@ cdef class GroupBoxes:
 
         Returns an ndarray (n, n_groups) of float32, off by the rounding of its sums.
         """
-        padded = self.boxes.counts[0] + -self.boxes.counts[0] % BOX_LANES
+        cdef Py_ssize_t n_blocks = (self.boxes.counts[0] + BOX_LANES - 1) // BOX_LANES
+        padded = n_blocks * BOX_LANES
         found = aligned(len(points) * padded, np.float32).reshape(len(points), padded)
         cdef float *bound = <float *>address(found)
         cdef const float *point = <float *>address(points)
-        cdef Py_ssize_t i, block, width = self.boxes.width, n_blocks = padded // BOX_LANES
+        cdef Py_ssize_t i, block, width = self.boxes.width
         for i in range(len(points)):
             for block in range(n_blocks):
                 kernels.boxes[self.boxes.metric](

@@ -546,7 +546,7 @@ class Index:
 
         def run(part: Part) -> Iterator[None]:
             rows, split = part.queries, part.split
-            some = rows if order is None else order[rows]
+            some: slice | np.ndarray = rows if order is None else order[rows]
             own = blocks.get((rows.start, split))
             used = [] if own is None else [own]  # a late thread may find nothing to do
             most = None if max_key is None else max_key[some]
@@ -559,7 +559,7 @@ class Index:
                 with lock:
                     advance((rows.stop - rows.start) * done / len(self))
                 yield
-            if order is not None:  # else it has written to views
+            if isinstance(some, np.ndarray):  # else it has written to views
                 found[split].put(some, own_found)
             with lock:
                 tally.add(used)

@@ -71,9 +71,9 @@ class Searcher:
         self._ungrouped: Searcher | None = None
         # Rows and measures in the order of the panels; on disk, rows stay in their own.
         self.by_number = grouping is not None and is_on_disk(train)
-        if like is not None:
-            self.rows, self.measures = like.rows, like.measures
-        else:
+        self.rows: np.ndarray = train if like is None else like.rows
+        self.measures: np.ndarray | None = None if like is None else like.measures
+        if like is None:
             self.rows, self.measures = self._arranged(measures)
         screened = self._screened()
         self.codes = screen.encode_rows(screened, n_threads) if codes is None else codes
@@ -148,9 +148,7 @@ class Searcher:
     @property
     def name(self) -> str:
         """The screens in words."""
-        if self.boxes is None:
-            return self.screen.name
-        return f"groups of {self.boxes.group_rows}, then {self.screen.name}"
+        return self.screen.name if self.grouping is None else f"groups, then {self.screen.name}"
 
     def reservoir_bytes(self, k: int) -> int:
         """What a thread keeps per query beside the result while it searches for k neighbors."""
@@ -224,7 +222,7 @@ class Searcher:
         steps: Iterator[tuple[int, int]],
         block: _core.QueryBlock | None = None,
         max_key: np.ndarray | None = None,
-    ) -> Iterator[tuple[_core.QueryBlock, int]]:
+    ) -> Iterator[tuple[_core.QueryBlock, float]]:
         """Search ranges of panels, in increasing order: yields the block at work, and its rows.
 
         The result is complete when there is no more to be yielded.
@@ -254,7 +252,7 @@ class Searcher:
 
     def _walk(
         self, queries: np.ndarray, found: Keys, max_key: np.ndarray | None
-    ) -> Iterator[tuple[_core.QueryBlock, int]]:
+    ) -> Iterator[tuple[_core.QueryBlock, float]]:
         """Search the groups within reach of each query: yields as `search`.
 
         Where most groups are within reach, the queries that are left are compared with all rows.
@@ -301,7 +299,8 @@ class Searcher:
     def _points(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Queries as boxes see them, how far each is off, and a group near to each."""
         screened, slack = queries_as_screened(queries, self.train, self.metric)
-        assert self.grouping is not None and self.boxes is not None
+        assert self.grouping is not None
+        assert self.boxes is not None
         points, errors = self.grouping.points(screened, slack)
         return points, errors, self.boxes.nearest(points)
 
