@@ -36,10 +36,9 @@ n_jobs : int or None, default None
     # --- The estimators of `drop_in.py` and `neighbors.py` ---
     "search parameters": """\
 algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default "auto"
-    "brute" means fastknn's search for dense data under the metrics listed below, and else
-    scikit-learn's. So does "auto", except for data of up to five features: there it means the
-    tree that scikit-learn would use, which is faster but does not order equal distances by row
-    (see `backend_`). "kd_tree" and "ball_tree" are scikit-learn's trees.
+    "auto" and "brute" mean fastknn's search for dense data under the metrics listed below, and
+    else scikit-learn's. "kd_tree" and "ball_tree" are scikit-learn's trees, which do not order
+    equal distances by row (see `backend_`).
 leaf_size : int, default 30
     For scikit-learn's trees.
 metric : str or callable, default "minkowski"
@@ -57,10 +56,9 @@ n_jobs : int or None, default None
 backend_ : {"fastknn", "scikit-learn"}
     Which of the two searches. The reason for "scikit-learn" is logged by `fit` at level DEBUG
     under the name "fastknn". Under "scikit-learn" the order of equal distances is
-    scikit-learn's. That of its trees, which ``algorithm="auto"`` uses for up to five features,
-    is not the order of the rows: which of several equally near rows are found may depend on the
-    order of the features and on `n_neighbors`, so that the first 3 of 5 neighbors need not be
-    those of a search for 3. ``algorithm="brute"`` avoids that.""",
+    scikit-learn's. That of its trees is not the order of the rows: which of several equally near
+    rows are found may depend on the order of the features and on `n_neighbors`, so that the first
+    3 of 5 neighbors need not be those of a search for 3.""",
     "sample weight": """\
 sample_weight_ : ndarray (n_rows,) of float64, or None
     The weights of the training rows that `fit` was given.""",

@@ -57,7 +57,7 @@ class Index:
         numbers as they are, and other floats as rounded to 56 bits below each row's largest
         magnitude. Rows of zeros are at distance 1 from every row (under "correlation": constant
         rows).
-    screen : {"auto", "none", "direct", "quantized", "projected"}, default "auto"
+    screen : {"auto", "none", "direct", "quantized", "projected", "grouped"}, default "auto"
         How rows are ruled out; every screen finds the same neighbors. "none" computes every
         distance directly on the unpacked rows, which suits a few queries.
         "direct" packs the rows, and compares bytes as exact integers; floats in float32 (L2, by
@@ -97,7 +97,9 @@ class Index:
     nbytes : int
         Bytes held besides the training rows. Direct: as many again (4 per element of floats under
         L2; for angles 4 per element, 8 of float64), and 4 to 8 per row. With screens: per row, a
-        few times the width of their codes. Angles: 24 or 48 per row on top.
+        few times the width of their codes. Angles: 24 or 48 per row on top. Rows in groups: a copy
+        of the rows, unless they are on disk, 8 per row, and half a byte per row and coordinate of
+        their boxes, of which there are 64 at most.
     stats_ : dict
         ``cascade``, ``reason`` and ``costs`` as above; and what the last finished search did:
         ``groups_compared`` (pairs of a query and a group of rows, or of groups), ``rows_skipped``
@@ -115,7 +117,8 @@ class Index:
     Notes
     -----
     Direct, building takes one pass over the data, and a search n_queries * n_rows * width
-    element operations, whatever the data. A screen replaces the width by that of its codes, and
+    element operations, whatever the data. Groups are ordered in O(n_rows log(n_rows)); a query
+    looks at those within reach, which are few where the data have few degrees of freedom. A screen replaces the width by that of its codes, and
     adds the refine of its candidates; building one takes seconds for 50,000 rows of 3,072 bytes.
 
     A pickle holds the rows, the screens and the codes, and nothing that was counted or timed: it is
@@ -124,7 +127,8 @@ class Index:
     clock where `screen` leaves one.
 
     Building holds no copy of the rows besides: what screens compare is made of them a block at a
-    time, and tried on a sample of 8,192 rows.
+    time, and tried on a sample of 8,192 rows. Only grouping holds the coordinates of all rows for
+    a while, 4 bytes each.
 
     Examples
     --------
