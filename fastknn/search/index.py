@@ -118,8 +118,9 @@ class Index:
     -----
     Direct, building takes one pass over the data, and a search n_queries * n_rows * width
     element operations, whatever the data. Groups are ordered in O(n_rows log(n_rows)); a query
-    looks at those within reach, which are few where the data have few degrees of freedom. A screen replaces the width by that of its codes, and
-    adds the refine of its candidates; building one takes seconds for 50,000 rows of 3,072 bytes.
+    looks at those within reach, which are few where the data have few degrees of freedom. A screen
+    replaces the width by that of its codes, and adds the refine of its candidates; building one
+    takes seconds for 50,000 rows of 3,072 bytes.
 
     A pickle holds the rows, the screens and the codes, and nothing that was counted or timed: it is
     the same before and after any search, and whoever loads it chooses nothing again. Two indices
