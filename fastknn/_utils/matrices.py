@@ -8,6 +8,8 @@ from fastknn._utils.arrays import as_ndarray
 from fastknn._utils.dtypes import check_values, native_type
 from fastknn._utils.tables import array_of_columns, is_table, table_as_array
 
+# Elements that are looked at one by one, without a sum first.
+FEW_ELEMENTS = 4096
 # Values looked at in one go: bounds the memory that a check needs.
 CHECK_ELEMENTS = 1 << 20
 
@@ -113,6 +115,8 @@ def _converted(array: np.ndarray) -> np.ndarray:
 def _check_finite(array: np.ndarray, name: str) -> None:
     if array.dtype.kind != "f":
         return
+    if array.size <= FEW_ELEMENTS and np.isfinite(array).all():
+        return  # without the cost of looking away from overflows
     step = max(1, CHECK_ELEMENTS // array.shape[1])
     for start in range(0, len(array), step):
         some = array[start : start + step]

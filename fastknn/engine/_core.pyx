@@ -398,7 +398,8 @@ cdef class QueryBlock:
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, GroupBoxes boxes=None,
-                 points=None, point_errors=None, starts=None, bint by_number=False, QueryBlock resume=None):
+                 points=None, point_errors=None, starts=None, bint by_number=False,
+                 QueryBlock resume=None):
         cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -407,37 +408,40 @@ cdef class QueryBlock:
         self.panels = panels
         queries.n = len(codes)
         queries.together = layout.tile.queries if boxes is None else 1
-        tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS
-        packed = aligned(queries.n * panels.query_bytes, np.uint8)
-        threshold = aligned(queries.n, SCORE_DTYPES[layout.scores])
-        score, total = aligned(tile_scores, np.float64), aligned(tile_scores, np.float64)
-        doubles = [aligned(queries.n, np.float64) for _ in range(3)]
-        words = [aligned(queries.n, np.int32) for _ in range(4)]
-        scratch = aligned(panels.query_bytes, np.uint8)
-        limits = bounds = None
+        # One allocation: of many small ones each takes as long as a small search.
+        cdef Py_ssize_t tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS, n = queries.n
+        cdef Py_ssize_t sizes[13]
+        sizes[:] = [
+            n * panels.query_bytes, n * 8, tile_scores * 8, tile_scores * 8, n * 8, n * 8, n * 8,
+            n * 4, n * 4, n * 4, n * 4, n * 4, BOX_LANES * 4]
+        cdef char *parts[13]
+        cdef Py_ssize_t total = panels.query_bytes
+        cdef int place
+        for place in range(13):
+            sizes[place] += -sizes[place] & (VECTOR_BYTES - 1)
+            total += sizes[place]
+        memory = aligned(total, np.uint8)
+        parts[0] = address(memory)
+        for place in range(12):
+            parts[place + 1] = parts[place] + sizes[place]
+        flipped = parts[12] + sizes[12]
+        # The pointers below are into these.
+        self.memory = (memory, errors, scale, train, exact, angles, found, stages, boxes, points,
+                       point_errors, starts)
+        queries.packed, queries.threshold, queries.score = parts[0], parts[1], parts[2]
+        queries.total = <double *>parts[3]
+        queries.constant, queries.reach = <double *>parts[4], <double *>parts[5]
+        queries.max_key = <double *>parts[6]
+        queries.start = <int32_t *>parts[7]
+        queries.code_scale, queries.code_reach = <float *>parts[8], <float *>parts[9]
+        queries.code_limit = <float *>parts[10]
+        queries.walk.limits, queries.walk.bounds = <float *>parts[11], <float *>parts[12]
         if boxes is not None:
-            limits, bounds = aligned(queries.n, np.float32), aligned(BOX_LANES, np.float32)
             queries.walk.boxes = &boxes.boxes
             queries.walk.points = <float *>address(points)
             queries.walk.errors = <double *>address(point_errors)
             queries.walk.starts = <int64_t *>address(starts)
-            queries.walk.limits = <float *>address(limits)
-            queries.walk.bounds = <float *>address(bounds)
         queries.by_number = by_number
-        # The pointers below are into these.
-        self.memory = (packed, threshold, score, total, doubles, words, errors, scale, train,
-                       exact, angles, found, stages, boxes, points, point_errors, starts,
-                       limits, bounds)
-        queries.packed = address(packed)
-        queries.threshold = address(threshold)
-        queries.score = address(score)
-        queries.total = <double *>address(total)
-        queries.constant, queries.reach, queries.max_key = (
-            <double *>address(doubles[0]), <double *>address(doubles[1]),
-            <double *>address(doubles[2]))
-        queries.start = <int32_t *>address(words[0])
-        queries.code_scale, queries.code_reach, queries.code_limit = (
-            <float *>address(words[1]), <float *>address(words[2]), <float *>address(words[3]))
         queries.errors = NULL if errors is None else <double *>address(errors)
         queries.scale = NULL if scale is None else <float *>address(scale)
         queries.exact, queries.exact_bytes = NULL, NULL
@@ -460,7 +464,7 @@ cdef class QueryBlock:
         queries.n_stages = len(stages)
         for place, (train_codes, query_codes) in enumerate(stages):
             fill_stage(&queries.stages[<int>place], train_codes, query_codes)
-        given, flipped = address(codes), address(scratch)
+        given = address(codes)
         with nogil:
             if layout.data != NULL:
                 pack_queries(layout, queries, given, flipped)
@@ -474,7 +478,10 @@ cdef class QueryBlock:
             elif layout.numbers == NULL:  # reservoirs take rows in the order of their numbers
                 self.reservoirs = reservoir_memory(queries.n, k, layout.n_rows, found.low is not None)
             queries.keeper = keeper_of(lists_of(found), k, self.reservoirs)
-            doubles[2][:] = INFINITY if max_key is None else max_key
+            for query in range(n):
+                queries.max_key[query] = INFINITY
+            if max_key is not None:
+                memcpy(queries.max_key, address(max_key), n * sizeof(double))
             for query in range(queries.n):
                 if resume is None:
                     start_keeping(&queries.keeper, query)

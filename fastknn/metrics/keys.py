@@ -92,7 +92,10 @@ def check_found(found: Keys, name: str = "queries") -> None:
 
     `name` is that of the queries' argument.
     """
-    missing = found.rows[:, -1] == ABSENT
+    last = found.rows[:, -1]
+    if len(last) == 1 and last[0] != ABSENT:
+        return
+    missing = last == ABSENT
     if missing.any():
         query = int(missing.argmax())
         count = int((found.rows[query] != ABSENT).sum())

@@ -195,7 +195,7 @@ def _rotated(map: Projection, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     points = np.empty((len(rows), directions.width), np.float32)
     norms = np.empty(len(rows))
     _core.project(np.ascontiguousarray(centered), directions.matrix, points, norms)
-    norms *= (directions.loss() + 4 * U32) * (1 + 4 * U32)
+    norms *= (directions.whole_loss + 4 * U32) * (1 + 4 * U32)
     return points, norms
 
 

@@ -34,6 +34,7 @@ class Product:
         self.matrix = np.ascontiguousarray(matrix)
         self.width = self.matrix.shape[1]
         self._squares = np.einsum("ij,ij->j", self.matrix, self.matrix, dtype=np.float64)
+        self.whole_loss = self.loss()
         self._panels = _core.Panels(np.ascontiguousarray(self.matrix.T), "dot")
         self._panels.pack(0, self._panels.n_panels)
 

@@ -36,7 +36,7 @@ SCREENS = ("auto", "none", "direct", "quantized", "projected", "grouped")
 # Of a neighbor in a result: its key and its row.
 KEY_BYTES = 16
 # Attributes that differ from run to run with the clock, or with the searches that were made.
-MEASURED = ("costs_", "stats_")
+MEASURED = ("costs_", "_last")
 
 
 class Index:
@@ -185,7 +185,7 @@ class Index:
                 self._keep(Searcher(train, self.metric, choice.screen, n_threads))
             else:
                 self._keep(packed.with_screen(choice.screen, n_threads))
-        self.stats_ = self._choice()
+        self._last = None
 
     def _keep(self, searcher: Searcher) -> None:
         """Search these rows from now on."""
@@ -274,7 +274,7 @@ class Index:
         other.metric, other.screen, other.costs_ = self.metric, self.screen, self.costs_
         self._sample.check(self.train)
         other._keep(self._searcher.subset(self.train[rows], rows, thread_count(n_jobs)))
-        other.stats_ = other._choice()
+        other._last = None
         return other
 
     @property
@@ -309,6 +309,14 @@ class Index:
             f"{name} {others[name]:.3g}" for name in shown
         )
 
+    @property
+    def stats_(self) -> dict:
+        """The choice of the screens, and what the last finished search did: see `Index`."""
+        if self._last is None:
+            return self._choice()
+        tally, pairs, seconds = self._last
+        return {**self._choice(), **tally.stats(pairs), "seconds": seconds}
+
     def _choice(self) -> dict:
         return {"cascade": self.cascade, "reason": self.reason, "costs": self.costs_}
 
@@ -320,10 +328,9 @@ class Index:
         return state
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update(state, costs_={})
+        vars(self).update(state, costs_={}, _last=None)
         if "_sample" not in state:
             self._sample = RowsSample(self.train)
-        self.stats_ = self._choice()
 
     def __len__(self) -> int:
         return len(self.train)
@@ -511,13 +518,14 @@ class Index:
             warn_of_scales(queries, self.train, self.metric, name)
         check_n_jobs(n_jobs)
         searcher, n_threads = self._searcher.for_neighbors(k), 1
-        if pays_threads(len(queries), searcher.panels, k * KEY_BYTES):
+        grouped = searcher.boxes is not None
+        if pays_threads(len(queries), searcher.panels, k * KEY_BYTES, grouped):
             n_threads = thread_count(n_jobs)  # asking takes a tenth of the smallest searches
         if not len(queries):  # nothing to plan
             with show_progress(progress, 0):
-                self.stats_ = {**self._choice(), **_Tally().stats(0), "seconds": 0.0}
+                self._last = _Tally(), 0, 0.0
             return no_keys(0, k, self.metric)
-        if searcher.boxes is not None:
+        if grouped:
             parts, n_splits = plan_grouped(len(queries), n_threads), 1
         else:
             parts, n_splits = plan(
@@ -546,7 +554,7 @@ class Index:
 
         # Queries that are near the same groups of rows are searched one after another.
         order = None
-        if searcher.boxes is not None and len(parts) > n_threads:
+        if grouped and len(parts) > n_threads:
             order = searcher.order_of(queries, n_threads)
 
         def run(part: Part) -> Iterator[None]:
@@ -574,11 +582,7 @@ class Index:
         for other in found[1:]:
             merge(found[0], other)
 
-        self.stats_ = {
-            **self._choice(),
-            **tally.stats(len(queries) * len(self)),
-            "seconds": time.perf_counter() - started,
-        }
+        self._last = tally, len(queries) * len(self), time.perf_counter() - started
         return found[0]
 
 
@@ -639,7 +643,7 @@ def load_index(
     index._keep(
         Searcher(train, index.metric, screen, n_threads, codes or None, measures, None, grouping)
     )
-    index.stats_ = index._choice()
+    index._last = None
     return index
 
 

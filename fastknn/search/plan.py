@@ -25,6 +25,8 @@ class Sizes(NamedTuple):
     # Queries that are compared in the time in which the rows come from memory. For unpacked rows:
     # what one query takes there, in queries of packed rows.
     free_queries: int = 8
+    # Queries from which a second thread pays where groups are left out: each takes some 2 to 30 us.
+    grouped_queries: int = 64
     # Pieces of the rows for each of the threads that share them.
     shared_pieces: int = 8
     # Partial results of a split over rows at most. Above it, the search is split over queries.
@@ -125,8 +127,12 @@ def plan_grouped(n_queries: int, n_threads: int) -> list[Part]:
     return [Part(slice(first, last), 0, []) for first, last in ranges(0, n_queries, size)]
 
 
-def pays_threads(n_queries: int, panels: _core.Panels, result_bytes: int = 0) -> bool:
+def pays_threads(
+    n_queries: int, panels: _core.Panels, result_bytes: int = 0, grouped: bool = False
+) -> bool:
     """Whether a search is so large that a second thread gives more than it costs."""
+    if grouped:
+        return n_queries >= SIZES.grouped_queries
     free = SIZES.free_queries
     passes = max(n_queries, free) if panels.packed else n_queries * free
     work = passes * panels.n_rows * panels.query_bytes

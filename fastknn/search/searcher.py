@@ -69,6 +69,8 @@ class Searcher:
         self.screened_dtype = screened_type(train, metric)
         self._on_disk: bool | None = None
         self._ungrouped: Searcher | None = None
+        # What the policy said last, of which k, limits and rules.
+        self._for_neighbors: tuple[tuple, Searcher] | None = None
         # Rows and measures in the order of the panels; on disk, rows stay in their own.
         self.by_number = grouping is not None and is_on_disk(train)
         self.rows: np.ndarray = train if like is None else like.rows
@@ -210,6 +212,12 @@ class Searcher:
 
     def for_neighbors(self, k: int) -> "Searcher":
         """The searcher for k neighbors: this one, or the fallback (`policy.SEARCH`)."""
+        asked = k, policy.LIMITS, policy.RULES
+        if self._for_neighbors is None or self._for_neighbors[0] != asked:
+            self._for_neighbors = asked, self._chosen_for(k)
+        return self._for_neighbors[1]
+
+    def _chosen_for(self, k: int) -> "Searcher":
         if choose(SEARCH, Known.of(self.train, self.metric, k=k)).choice == "screen":
             return self
         searcher = self.ungrouped()
@@ -257,9 +265,11 @@ class Searcher:
 
         Where most groups are within reach, the queries that are left are compared with all rows.
         """
-        order, points = self._in_order_of_groups(queries)
-        queries, own = queries[order], no_keys(len(queries), found.rows.shape[1], self.metric)
-        max_key = None if max_key is None else max_key[order]
+        own, order, points = found, None, self._points(queries)
+        if len(queries) > 1:
+            order, points = self._in_order_of_groups(points)
+            queries, own = queries[order], no_keys(len(queries), found.rows.shape[1], self.metric)
+            max_key = None if max_key is None else max_key[order]
         block, reached, pays = self.block(queries, own, max_key, grouped=points), 0, True
         max_rows = max(1, plan.SIZES.step_pairs // (WALK_COST * self.panels.width))
         few_rows = len(self.train) // policy.LIMITS.grouped_share
@@ -277,11 +287,12 @@ class Searcher:
                 max_key=None if max_key is None else max_key[left],
             ):
                 yield block, n_rows * share
-        found.put(order, own)
+        if order is not None:
+            found.put(order, own)
 
     def share_within_reach(self, queries: np.ndarray, found: Keys, max_key: np.ndarray) -> float:
         """The share of the rows whose groups some queries cannot rule out, given `max_key`."""
-        order, points = self._in_order_of_groups(queries)
+        order, points = self._in_order_of_groups(self._points(queries))
         block = self.block(queries[order], found, max_key[order], grouped=points)
         block.walk(0, len(queries) * len(self.train), len(self.train))
         return block.screened / (len(queries) * len(self.train))
@@ -291,29 +302,25 @@ class Searcher:
         starts = np.empty(len(queries), np.int64)
 
         def some(block: slice) -> None:
-            starts[block] = self._points(queries[block])[2]
+            starts[block] = self._points(queries[block])["starts"]
 
         for_each(some, row_blocks(queries, n_threads), n_threads)
         return np.argsort(starts, kind="stable")
 
-    def _points(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Queries as boxes see them, how far each is off, and a group near to each."""
+    def _points(self, queries: np.ndarray) -> dict:
+        """What the walk over groups needs of queries: arguments of `_core.QueryBlock`."""
         screened, slack = queries_as_screened(queries, self.train, self.metric)
         assert self.grouping is not None
         assert self.boxes is not None
         points, errors = self.grouping.points(screened, slack)
-        return points, errors, self.boxes.nearest(points)
+        starts = self.boxes.nearest(points)
+        return {"boxes": self.boxes, "points": points, "point_errors": errors, "starts": starts}
 
-    def _in_order_of_groups(self, queries: np.ndarray) -> tuple[np.ndarray, dict]:
-        """An order in which queries of the same groups are together, and what the walk needs."""
-        points, errors, starts = self._points(queries)
-        order = np.argsort(starts, kind="stable")
-        return order, {
-            "boxes": self.boxes,
-            "points": points[order],
-            "point_errors": errors[order],
-            "starts": starts[order],
-        }
+    def _in_order_of_groups(self, points: dict) -> tuple[np.ndarray, dict]:
+        """An order in which queries of the same groups are together, and `_points` in it."""
+        order = np.argsort(points["starts"], kind="stable")
+        ordered = {name: points[name][order] for name in ("points", "point_errors", "starts")}
+        return order, {**points, **ordered}
 
     def with_screen(self, screen: Direct | Cascade, n_threads: int) -> "Searcher":
         """The same rows for another screen; what is packed for it already is kept."""

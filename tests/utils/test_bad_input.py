@@ -69,9 +69,9 @@ def index():
     """An index that still works, and has not changed, when the test is over."""
     index = Index(TRAIN)
     expected = index.search(TRAIN, 4)
-    stats = index.stats_
+    last = index._last
     yield index
-    assert index.stats_ is stats
+    assert index._last is last
     for found, before in zip(index.search(TRAIN, 4), expected, strict=True):
         assert_array_equal(found, before, strict=True)
 
