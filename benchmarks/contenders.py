@@ -114,6 +114,29 @@ def usearch(train: np.ndarray, metric: str) -> Search:
     return search
 
 
+def scikit_learn_tree(train: np.ndarray, metric: str) -> Search:
+    from sklearn.neighbors import NearestNeighbors
+
+    model = NearestNeighbors(algorithm="kd_tree", metric=SKLEARN_METRIC[metric], n_jobs=-1)
+    model.fit(floats(train))
+    return lambda queries, k: model.kneighbors(floats(queries), k)[0]
+
+
+def scipy_tree(train: np.ndarray, metric: str) -> Search:
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(train)
+    p = {"l1": 1, "l2": 2}[metric]
+    return lambda queries, k: tree.query(queries, k, p=p, workers=-1)[0].reshape(len(queries), k)
+
+
+def pykdtree(train: np.ndarray, metric: str) -> Search:
+    if metric != "l2":
+        raise NotImplementedError("pykdtree has no L1 metric")
+    tree = importlib.import_module("pykdtree.kdtree").KDTree(floats(train))
+    return lambda queries, k: tree.query(floats(queries), k)[0].reshape(len(queries), k)
+
+
 def floats(array: np.ndarray) -> np.ndarray:
     """What the peers compute in; no copy of what is already so (queries are made so before)."""
     return np.ascontiguousarray(array, np.float32)
@@ -128,6 +151,8 @@ class Contender(NamedTuple):
     batch: int = 1
     # So slow, and so little what anybody would choose, that only all the benchmarks have it.
     only_full: bool = False
+    # A tree, which is at its best where data have few degrees of freedom.
+    is_tree: bool = False
 
 
 # In the order of tables and plots.
@@ -138,6 +163,9 @@ CONTENDERS: dict[str, Contender] = {
     "scikit-learn-intelex": Contender(scikit_learn_intelex, batch=500),
     "usearch": Contender(usearch, wants_floats=False),
     "scikit-learn": Contender(scikit_learn, batch=100),
+    "scikit-learn's tree": Contender(scikit_learn_tree, is_tree=True),
+    "SciPy's tree": Contender(scipy_tree, is_tree=True),
+    "pykdtree": Contender(pykdtree, is_tree=True),
     "NumPy as taught": Contender(numpy_as_taught, batch=100),
     "NumPy reference": Contender(numpy_reference, wants_floats=False, only_full=True),
 }

@@ -42,6 +42,50 @@ def gaussian(n_rows: int, n_queries: int, width: int) -> Data:
     return Data(train, np.zeros(n_rows), test, np.zeros(n_queries), "noise", real=False)
 
 
+# Data of few columns or few degrees of freedom, by name: all their rows, given a generator.
+STRUCTURED: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "noise of 2 columns": lambda random, n: random.uniform(size=(n, 2)),
+    "noise of 3 columns": lambda random, n: random.uniform(size=(n, 3)),
+    "noise of 6 columns": lambda random, n: random.normal(size=(n, 6)),
+    "noise of 8 columns": lambda random, n: random.normal(size=(n, 8)),
+    "random walk": lambda random, n: random.normal(size=(n, 8)).cumsum(axis=0),
+    "lags of a series": lambda random, n: np.lib.stride_tricks.sliding_window_view(
+        random.normal(size=n + 11).cumsum(), 12
+    ),
+    "bent sheet": lambda random, n: np.cos(
+        3 * random.uniform(size=(n, 2)) @ random.normal(size=(2, 10))
+        + random.uniform(0, 2 * np.pi, 10)
+    ),
+    "6 factors": lambda random, n: (
+        random.normal(size=(n, 6)) @ random.normal(size=(6, 20)) + 0.1 * random.normal(size=(n, 20))
+    ),
+    "cells": lambda random, n: _clusters(random, n, 50, 30, 8),
+}
+
+
+def structured(name: str, n_rows: int, n_queries: int = 2000) -> Data:
+    """One of `STRUCTURED`, in float32; the queries are other rows of the same."""
+    rows = STRUCTURED[name](np.random.default_rng(3), n_rows + n_queries).astype(np.float32)
+    chosen = np.random.default_rng(4).choice(len(rows), n_queries, replace=False)
+    rest = np.delete(rows, chosen, axis=0)
+    labels = np.zeros(n_rows), np.zeros(n_queries)
+    return Data(rest, labels[0], rows[chosen], labels[1], name, real=False)
+
+
+def _clusters(
+    random: np.random.Generator, n: int, width: int, n_clusters: int, degrees: int
+) -> np.ndarray:
+    """Clusters of few degrees of freedom each, with some noise: as single cells are after a PCA."""
+    centers = 3 * random.normal(size=(n_clusters, width))
+    directions = random.normal(size=(n_clusters, degrees, width)) / np.sqrt(degrees)
+    rows = 0.1 * random.normal(size=(n, width))
+    cluster = random.integers(0, n_clusters, n)
+    for one in range(n_clusters):
+        own = cluster == one
+        rows[own] += centers[one] + random.normal(size=(own.sum(), degrees)) @ directions[one]
+    return rows
+
+
 def _found(
     name: str,
     variable: str,

@@ -185,7 +185,8 @@ class Index:
                 self._keep(Searcher(train, self.metric, choice.screen, n_threads))
             else:
                 self._keep(packed.with_screen(choice.screen, n_threads))
-        self._last = None
+        # Of the last search: what it did, its pairs of a query and a row, and its seconds.
+        self._last: tuple[_Tally, int, float] | None = None
 
     def _keep(self, searcher: Searcher) -> None:
         """Search these rows from now on."""
