@@ -6,8 +6,8 @@ groups. Each has a box that holds the images of its rows, with what rounding may
 How the boxes are walked over, and why it is exact: `engine/groups.pxi`.
 
 Images are, under L2, coordinates along the principal directions of a sample, all of them or the
-first ones and the norm of the rest; under L1, the features themselves or signed sums over groups of
-them. With coordinates in order of their variance, the first ones rule out most boxes.
+first ones and the norm of the rest; under L1, the features themselves or sums of some of them. With
+coordinates in order of their variance, the first ones rule out most boxes.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,7 @@ from fastknn.screens.maps import (
     _minus,
     shrink,
 )
-from fastknn.screens.proposals import (
-    PLANS,
-    WIDEST_CLUSTERING,
-    FeatureTree,
-    principal_directions,
-)
+from fastknn.screens.proposals import PLANS, principal_directions
 
 # Ranges of rows that are ordered by one thread each, for every thread.
 RANGES_PER_THREAD = 4
@@ -150,20 +145,19 @@ def _fitted_map(
     return Projection(mean, Product(principal), [stage])
 
 
-def _feature_map(sample: np.ndarray) -> GroupSums | None:
-    """Every feature by itself, those of the largest deviations first; or sums over groups."""
+def _feature_map(sample: np.ndarray) -> GroupSums:
+    """Every feature by itself, those of the largest deviations first; or sums of some of them.
+
+    Features that follow each other are summed: in images and series these are alike, and to find
+    others that are takes longer than grouping all rows.
+    """
     width, most = sample.shape[1], _core.BOX_WIDTH_MAX
     mean = np.median(sample, axis=0).astype(np.float32)
+    order, ends = np.arange(width), np.linspace(0, width, most + 1).astype(np.int64)[1:]
     if width <= most:
         order = np.argsort(-sample.std(axis=0, dtype=np.float64), kind="stable")
         ends = np.arange(1, width + 1)
-        return GroupSums(mean, [Groups(order, ends, np.ones(width, np.float32))])
-    if width > WIDEST_CLUSTERING:
-        return None
-    tree, largest = FeatureTree.of(_minus(sample, mean)), width / most
-    while len((groups := tree.groups(largest)).ends) > most:
-        largest *= 1.25
-    return GroupSums(mean, [groups])
+    return GroupSums(mean, [Groups(order, ends, np.ones(width, np.float32))])
 
 
 def _image(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,8 +69,8 @@ class Searcher:
         self.screened_dtype = screened_type(train, metric)
         self._on_disk: bool | None = None
         self._ungrouped: Searcher | None = None
-        # What the policy said last, of which k, limits and rules.
-        self._for_neighbors: tuple[tuple, Searcher] | None = None
+        # What the policy said last, and to which k, limits and rules.
+        self._decided: tuple[tuple, str] | None = None
         # Rows and measures in the order of the panels; on disk, rows stay in their own.
         self.by_number = grouping is not None and is_on_disk(train)
         self.rows: np.ndarray = train if like is None else like.rows
@@ -212,13 +212,11 @@ class Searcher:
 
     def for_neighbors(self, k: int) -> "Searcher":
         """The searcher for k neighbors: this one, or the fallback (`policy.SEARCH`)."""
-        asked = k, policy.LIMITS, policy.RULES
-        if self._for_neighbors is None or self._for_neighbors[0] != asked:
-            self._for_neighbors = asked, self._chosen_for(k)
-        return self._for_neighbors[1]
-
-    def _chosen_for(self, k: int) -> "Searcher":
-        if choose(SEARCH, Known.of(self.train, self.metric, k=k)).choice == "screen":
+        asked, decided = (k, policy.LIMITS, policy.RULES), self._decided
+        if decided is None or decided[0] != asked:
+            rule = choose(SEARCH, Known.of(self.train, self.metric, k=k))
+            decided = self._decided = asked, rule.choice
+        if decided[1] == "screen":
             return self
         searcher = self.ungrouped()
         return searcher.fallback() if searcher.codes and searcher.may_give_up else searcher
