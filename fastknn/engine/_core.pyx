@@ -410,21 +410,22 @@ cdef class QueryBlock:
         queries.together = layout.tile.queries if boxes is None else 1
         # One allocation: of many small ones each takes as long as a small search.
         cdef Py_ssize_t tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS, n = queries.n
-        cdef Py_ssize_t sizes[13]
+        cdef Py_ssize_t sizes[14]
         sizes[:] = [
             n * panels.query_bytes, n * 8, tile_scores * 8, tile_scores * 8, n * 8, n * 8, n * 8,
-            n * 4, n * 4, n * 4, n * 4, n * 4, BOX_LANES * 4]
-        cdef char *parts[13]
+            n * 4, n * 4, n * 4, n * 4, n * 4, BUNDLE * BOX_LANES * 4,
+            BUNDLE * panels.query_bytes if boxes is not None else 0]
+        cdef char *parts[14]
         cdef Py_ssize_t total = panels.query_bytes
         cdef int place
-        for place in range(13):
+        for place in range(14):
             sizes[place] += -sizes[place] & (VECTOR_BYTES - 1)
             total += sizes[place]
         memory = aligned(total, np.uint8)
         parts[0] = address(memory)
-        for place in range(12):
+        for place in range(13):
             parts[place + 1] = parts[place] + sizes[place]
-        flipped = parts[12] + sizes[12]
+        flipped = parts[13] + sizes[13]
         # The pointers below are into these.
         self.memory = (memory, errors, scale, train, exact, angles, found, stages, boxes, points,
                        point_errors, starts)
@@ -436,6 +437,7 @@ cdef class QueryBlock:
         queries.code_scale, queries.code_reach = <float *>parts[8], <float *>parts[9]
         queries.code_limit = <float *>parts[10]
         queries.walk.limits, queries.walk.bounds = <float *>parts[11], <float *>parts[12]
+        queries.walk.packed = parts[13]
         if boxes is not None:
             queries.walk.boxes = &boxes.boxes
             queries.walk.points = <float *>address(points)
@@ -569,11 +571,13 @@ cdef class QueryBlock:
         cdef PackedRows *layout = &self.panels.layout
         cdef Walk *walk = &self.queries.walk
         cdef int64_t before = walk.n_rows
+        cdef Py_ssize_t last_timed = TIMED_QUERIES
         began = perf_counter()
         with nogil:
             while query < self.queries.n and walk.n_rows - before < max_rows:
-                walk_groups(layout, &self.queries, query, query % TIMED_QUERIES == TIMED_QUERIES // 2)
-                query += 1
+                query += walk_groups(
+                    layout, &self.queries, query, query % TIMED_QUERIES < last_timed)
+                last_timed = query % TIMED_QUERIES
                 if walk.n_rows > (query + TIMED_QUERIES) * few_rows:
                     break
         self.screened += walk.n_rows - before

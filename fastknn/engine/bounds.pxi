@@ -5,21 +5,21 @@ cdef inline bint is_refined(const Queries *queries) noexcept nogil:
     return queries.angles or queries.exact != NULL or queries.exact_bytes != NULL
 
 
-cdef const char *score_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
+cdef const char *score_tile(const PackedRows *panels, const Queries *queries, const char *packed,
                             int count, Py_ssize_t panel) noexcept nogil:
     """Compute the scores of one tile, before the bias, in the type that `panels.scores` names."""
+    cdef Py_ssize_t step = count * panels.tile.group * panels.tile.query_bytes
     cdef const Tile *tile = panels.tile
     cdef const char *data = panels.data + panel * panels.panel_bytes
     cdef Py_ssize_t group_bytes = tile.rows * tile.group * panels.item_bytes
     cdef Py_ssize_t group = 0, groups
     if panels.groups <= panels.chunk_groups:
-        tile.tile(count, panels.groups, packed_tile(panels, queries, first, 0), data, queries.score)
+        tile.tile(count, panels.groups, packed, data, queries.score)
         return queries.score
     memset(queries.total, 0, count * tile.rows * sizeof(double))
     while group < panels.groups:
         groups = min(panels.chunk_groups, panels.groups - group)
-        tile.tile(count, groups, packed_tile(panels, queries, first, group),
-                  data + group * group_bytes, queries.score)
+        tile.tile(count, groups, packed + group * step, data + group * group_bytes, queries.score)
         kernels.accumulate[tile.scores](count * tile.rows, queries.score, queries.total)
         group += groups
     return <const char *>queries.total

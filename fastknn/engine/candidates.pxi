@@ -32,8 +32,15 @@ cdef inline uint64_t wanted_rows(const PackedRows *panels, Py_ssize_t panel) noe
     return (<uint64_t>-1) >> (64 - min(<Py_ssize_t>panels.tile.rows, real))
 
 
+ctypedef struct TileQueries:
+    # `count` queries from `first` on, which are compared with a panel together, as they are packed.
+    int count
+    Py_ssize_t first
+    const char *packed
+
+
 cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queries,
-                                  Py_ssize_t first, int count, Py_ssize_t panel,
+                                  const TileQueries *tile, Py_ssize_t panel,
                                   uint64_t *candidates) noexcept nogil:
     """Find the rows of a panel that a tile's queries cannot rule out by their L2 codes."""
     cdef RowTerms row_terms
@@ -41,19 +48,19 @@ cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queri
     row_terms.scale = panels.scale + panel * panels.tile.rows
     row_terms.energy = panels.energy + panel * panels.tile.rows
     row_terms.ratio = panels.ratio[panel]
-    query_terms.start = queries.start + first
-    query_terms.scale = queries.code_scale + first
-    query_terms.reach = queries.code_reach + first
-    query_terms.limit = queries.code_limit + first
+    query_terms.start = queries.start + tile.first
+    query_terms.scale = queries.code_scale + tile.first
+    query_terms.reach = queries.code_reach + tile.first
+    query_terms.limit = queries.code_limit + tile.first
     return kernels.code_tile(
-        count, panels.groups, packed_tile(panels, queries, first, 0),
-        panels.data + panel * panels.panel_bytes, &row_terms, &query_terms, candidates)
+        tile.count, panels.groups, tile.packed, panels.data + panel * panels.panel_bytes,
+        &row_terms, &query_terms, candidates)
 
 
-cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
-                                 int count, Py_ssize_t panel, uint64_t *candidates,
+cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *queries,
+                                 const TileQueries *tile, Py_ssize_t panel, uint64_t *candidates,
                                  const char **score) noexcept nogil:
-    """Find the rows of a panel that `count` queries, from `first` on, cannot rule out.
+    """Find the rows of a panel that a tile's queries cannot rule out.
 
     candidates : gets a bit per row for each query
     score : gets the scores of the tile, or NULL where none were stored
@@ -64,11 +71,11 @@ cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *querie
     cdef int size = score_bytes(panels)
     if panels.energy != NULL:
         score[0] = NULL
-        return screen_codes(panels, queries, first, count, panel, candidates)
-    score[0] = score_tile(panels, queries, first, count, panel)
+        return screen_codes(panels, queries, tile, panel, candidates)
+    score[0] = score_tile(panels, queries, tile.packed, tile.count, panel)
     return kernels.select[panels.scores](
-        count, panels.tile.rows, score[0], panels.bias + first_row * size,
-        queries.threshold + first * size, candidates)
+        tile.count, panels.tile.rows, score[0], panels.bias + first_row * size,
+        queries.threshold + tile.first * size, candidates)
 
 
 cdef inline uint64_t later_stages(Queries *queries, Py_ssize_t query, Py_ssize_t first_row,

@@ -126,7 +126,9 @@ ctypedef struct Walk:
     const double *errors
     const int64_t *starts
     float *limits
+    # Scratch: bounds of a block of boxes for some queries, and these packed together.
     float *bounds
+    char *packed
     int64_t n_boxes, n_rows
 
 

@@ -34,7 +34,7 @@ cdef void write_panel(const PackedRows *panels, const Queries *queries, Py_ssize
     cdef double constant
     while first < queries.n:
         count = <int>min(queries.together, queries.n - first)
-        score = score_tile(panels, queries, first, count, panel)
+        score = score_tile(panels, queries, packed_tile(panels, queries, first), count, panel)
         for i in range(count):
             constant = queries.constant[first + i]
             if panels.scores == I32_SCORES:

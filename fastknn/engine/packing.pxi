@@ -172,13 +172,10 @@ cdef void pack_panel(const PackedRows *panels, Py_ssize_t panel) noexcept nogil:
         set_terms(panels, panel)
 
 
-cdef char *packed_tile(const PackedRows *panels, const Queries *queries, Py_ssize_t first,
-                       Py_ssize_t group) noexcept nogil:
-    """Return the packed queries of a tile from a group on; `first` is its first query."""
-    cdef Py_ssize_t lanes = min(queries.together, queries.n - first)
-    return queries.packed + (
-        (first * panels.groups + lanes * group) * panels.tile.group * panels.tile.query_bytes
-    )
+cdef char *packed_tile(const PackedRows *panels, const Queries *queries,
+                       Py_ssize_t first) noexcept nogil:
+    """Return the packed queries of a tile; `first` is its first query."""
+    return queries.packed + first * panels.groups * panels.tile.group * panels.tile.query_bytes
 
 
 cdef double flip(const PackedRows *panels, const uint8_t *query, int zero,
@@ -233,5 +230,5 @@ cdef void pack_queries(const PackedRows *panels, Queries *queries, const char *c
             if queries.scale != NULL:
                 set_query_terms(panels, queries, query, <const uint8_t *>code)
             code = flipped
-        pack_row(packed_tile(panels, queries, first, 0), code, code_bytes, lanes, query - first,
+        pack_row(packed_tile(panels, queries, first), code, code_bytes, lanes, query - first,
                  panels.tile.group * panels.tile.query_bytes)

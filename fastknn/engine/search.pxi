@@ -67,20 +67,20 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
         lap(queries, REFINE)
 
 
-cdef void search_tile(const PackedRows *panels, Queries *queries, Py_ssize_t first, int count,
+cdef void search_tile(const PackedRows *panels, Queries *queries, const TileQueries *tile,
                       Py_ssize_t panel, uint64_t wanted, bint timed) noexcept nogil:
-    """Screen `count` queries, from `first` on, against one panel, and offer the candidates."""
+    """Screen a tile of queries against one panel, and offer the candidates."""
     cdef uint64_t candidates[MAX_TILE_QUERIES]
     cdef uint64_t with_candidates
     cdef const char *score
     cdef int i
-    with_candidates = screen_tile(panels, queries, first, count, panel, candidates, &score)
+    with_candidates = screen_tile(panels, queries, tile, panel, candidates, &score)
     if timed:
         lap(queries, 0)
     while with_candidates:
         i = lowest_bit(with_candidates)
         with_candidates &= with_candidates - 1
-        keep_candidates(panels, queries, first + i, panel * panels.tile.rows,
+        keep_candidates(panels, queries, tile.first + i, panel * panels.tile.rows,
                         candidates[i] & wanted, score, i * panels.tile.rows, timed)
 
 
@@ -88,7 +88,7 @@ cdef void search_panel(const PackedRows *panels, Queries *queries, Py_ssize_t pa
                        bint timed) noexcept nogil:
     """Screen every query against one panel, and offer the candidates' keys to the keeper."""
     cdef Py_ssize_t first = 0, query
-    cdef int count
+    cdef TileQueries tile
     cdef uint64_t wanted = wanted_rows(panels, panel)
     queries.last_tick = tick_count() if timed else 0
     if panels.data == NULL:  # nothing is ruled out
@@ -96,9 +96,10 @@ cdef void search_panel(const PackedRows *panels, Queries *queries, Py_ssize_t pa
             keep_candidates(panels, queries, query, panel * panels.tile.rows, wanted, NULL, 0, timed)
         return
     while first < queries.n:
-        count = <int>min(queries.together, queries.n - first)
-        search_tile(panels, queries, first, count, panel, wanted, timed)
-        first += count
+        tile.first, tile.count = first, <int>min(queries.together, queries.n - first)
+        tile.packed = packed_tile(panels, queries, first)
+        search_tile(panels, queries, &tile, panel, wanted, timed)
+        first += tile.count
 
 
 ctypedef struct GiveUp:

@@ -128,8 +128,9 @@ class Index:
     clock where `screen` leaves one.
 
     Building holds no copy of the rows besides: what screens compare is made of them a block at a
-    time, and tried on a sample of 8,192 rows. Only grouping holds the coordinates of all rows for
-    a while, 4 bytes each.
+    time, and tried on a sample of 8,192 rows. Only grouping holds more for a while: coordinates of
+    all rows, 64 of 4 bytes at most; and where "auto" tries groups and does not take them, what an
+    index of groups holds.
 
     Examples
     --------
