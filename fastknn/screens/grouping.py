@@ -17,6 +17,7 @@ import numpy as np
 from fastknn._utils.rows import BLOCK_ELEMENTS, Rows
 from fastknn._utils.threads import for_each
 from fastknn.engine import _core
+from fastknn.screens import proposals
 from fastknn.screens.cascade import row_blocks
 from fastknn.screens.maps import (
     LARGEST,
@@ -30,7 +31,7 @@ from fastknn.screens.maps import (
     _minus,
     shrink,
 )
-from fastknn.screens.proposals import PLANS, principal_directions
+from fastknn.screens.proposals import principal_directions
 
 # Ranges of rows that are ordered by one thread each, for every thread.
 RANGES_PER_THREAD = 4
@@ -126,7 +127,8 @@ class Grouping:
 def _fitted_map(
     rows: Rows, metric: str, generator: np.random.Generator
 ) -> Projection | GroupSums | None:
-    places = np.sort(generator.choice(len(rows), min(len(rows), PLANS.sample_rows), replace=False))
+    count = min(len(rows), proposals.PLANS.sample_rows)
+    places = np.sort(generator.choice(len(rows), count, replace=False))
     sample = rows[places]
     width, most = sample.shape[1], _core.BOX_WIDTH_MAX
     largest = max(abs(float(sample.min())), abs(float(sample.max())))

@@ -130,7 +130,7 @@ class Index:
     Building holds no copy of the rows besides: what screens compare is made of them a block at a
     time, and tried on a sample of 8,192 rows. Only grouping holds more for a while: coordinates of
     all rows, 64 of 4 bytes at most; and where "auto" tries groups and does not take them, what an
-    index of groups holds.
+    index of groups and its fallback hold.
 
     Examples
     --------
