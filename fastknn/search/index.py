@@ -519,6 +519,8 @@ class Index:
         if name is not None:
             warn_of_scales(queries, self.train, self.metric, name)
         check_n_jobs(n_jobs)
+        if max_key is not None:
+            max_key = np.ascontiguousarray(max_key, np.float64)
         searcher, n_threads = self._searcher.for_neighbors(k), 1
         grouped = searcher.boxes is not None
         if pays_threads(len(queries), searcher.panels, k * KEY_BYTES, grouped):
