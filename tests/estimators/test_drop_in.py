@@ -87,9 +87,7 @@ def test_method_and_tree_are_scikit_learns(width, metric, algorithm, n):
         pytest.skip("no tree knows it")
     points = np.random.default_rng(0).normal(size=(n, width))
     ours, reference = fitted("NearestNeighbors", points, metric=metric, algorithm=algorithm)
-    assert (ours.backend_ == "fastknn") == (
-        "tree" not in algorithm and (width > 5 or reference._fit_method == "brute")
-    )
+    assert (ours.backend_ == "fastknn") == ("tree" not in algorithm)
     assert ours._fit_method == reference._fit_method
     assert type(ours._tree) is type(reference._tree)
     assert_same_radius(ours, reference, points[:5], 0.7)
