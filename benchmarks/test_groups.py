@@ -32,7 +32,10 @@ full = partial(pytest.param, marks=pytest.mark.full)
 )
 def test_search_structured(side_by_side, name, n_rows, metric):
     data = structured(name, n_rows)
-    compare_search(side_by_side, data, metric, 10, 2000, ["fastknn", *TREES, *PEERS])
+    # Neighbors are near: peers that expand squares in float32 lose half the digits of the norms.
+    lost = 2.0**-11 * float(np.linalg.norm(data.train[:1000].astype(float), axis=1).max())
+    names = ["fastknn", *TREES, *PEERS]
+    compare_search(side_by_side, data, metric, 10, 2000, names, atol=lost)
 
 
 @pytest.mark.full

@@ -49,6 +49,13 @@ def run_python(*arguments, cwd=None, timeout=300, without=(), **variables):
     )
 
 
+def assert_same_on_every_level(code, folder):
+    """A program that is given a folder and a level, and says "same", run with each level."""
+    for level in _core.cpu_levels():
+        done = run_python("-c", code, folder, level, FASTKNN_CPU=level)
+        assert done.stdout.strip() == "same", (level, done.stderr)
+
+
 def points(dtype, n, width, seed=0):
     """Random bytes, or normal floats."""
     random = np.random.default_rng(seed)

@@ -17,7 +17,6 @@ import numpy as np
 from fastknn._utils.rows import BLOCK_ELEMENTS, Rows
 from fastknn._utils.threads import for_each
 from fastknn.engine import _core
-from fastknn.screens import proposals
 from fastknn.screens.cascade import row_blocks
 from fastknn.screens.maps import (
     LARGEST,
@@ -31,7 +30,7 @@ from fastknn.screens.maps import (
     _minus,
     shrink,
 )
-from fastknn.screens.proposals import principal_directions
+from fastknn.screens.proposals import in_range, principal_directions, sample_places
 
 # Ranges of rows that are ordered by one thread each, for every thread.
 RANGES_PER_THREAD = 4
@@ -94,20 +93,14 @@ class Grouping:
         before = len(self.numbers)
         # The first of them fill the last group.
         room = -before % _core.GROUP_ROWS
-        ends = []
-        for end, (filled, new), extreme in zip(
-            (self.lower, self.upper),
-            zip(
-                _boxes(values[:room], errors[numbers[:room]]),
-                _boxes(values[room:], errors[numbers[room:]]),
-                strict=True,
-            ),
-            (np.minimum, np.maximum),
-            strict=True,
-        ):
-            last = extreme(end[-1:], filled) if len(filled) else end[-1:]
-            ends.append(np.concatenate([end[:-1], last, new]))
-        return Grouping(self.map, np.concatenate([self.numbers, before + numbers]), *ends)
+        first_lower, first_upper = _boxes(values[:room], errors[numbers[:room]])
+        lower, upper = _boxes(values[room:], errors[numbers[room:]])
+        lower, upper = np.concatenate([self.lower, lower]), np.concatenate([self.upper, upper])
+        if len(first_lower):
+            last = len(self.lower) - 1
+            lower[last] = np.minimum(lower[last], first_lower[0])
+            upper[last] = np.maximum(upper[last], first_upper[0])
+        return Grouping(self.map, np.concatenate([self.numbers, before + numbers]), lower, upper)
 
     def subset(self, chosen: np.ndarray, rows: Rows, n_threads: int) -> "Grouping":
         """The same for some of the rows, in the order that they have.
@@ -127,12 +120,9 @@ class Grouping:
 def _fitted_map(
     rows: Rows, metric: str, generator: np.random.Generator
 ) -> Projection | GroupSums | None:
-    count = min(len(rows), proposals.PLANS.sample_rows)
-    places = np.sort(generator.choice(len(rows), count, replace=False))
-    sample = rows[places]
+    sample = rows[sample_places(len(rows), generator)]
     width, most = sample.shape[1], _core.BOX_WIDTH_MAX
-    largest = max(abs(float(sample.min())), abs(float(sample.max())))
-    if not SMALLEST < largest < LARGEST:
+    if not in_range(sample):
         return None
     if metric == "l1":
         return _feature_map(sample)

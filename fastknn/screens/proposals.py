@@ -111,6 +111,16 @@ class Plans(NamedTuple):
 PLANS = Plans()
 
 
+def sample_places(n_rows: int, generator: np.random.Generator) -> np.ndarray:
+    """The rows to which maps are fitted, in ascending order."""
+    return np.sort(generator.choice(n_rows, min(n_rows, PLANS.sample_rows), replace=False))
+
+
+def in_range(sample: np.ndarray) -> bool:
+    """Whether float32 holds the bounds of such rows, with their digits."""
+    return SMALLEST < max(abs(float(sample.min())), abs(float(sample.max()))) < LARGEST
+
+
 def propose(
     train: np.ndarray,
     metric: str,
@@ -125,12 +135,8 @@ def propose(
     width allows; where they are bytes, the exact distance costs no more than that.
     """
     generator = np.random.default_rng(seed)
-    places = np.sort(
-        generator.choice(len(train), min(len(train), PLANS.sample_rows), replace=False)
-    )
-    sample = screened(train[places])
-    largest = max(abs(float(sample.min())), abs(float(sample.max())))
-    if not SMALLEST < largest < LARGEST or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
+    sample = screened(train[sample_places(len(train), generator)])
+    if not in_range(sample) or sample.shape[1] * (1 + PADDING) > WIDEST_CODES:
         return
     make = _propose_l2 if metric == "l2" else _propose_l1
     yield from make(sample, screen, sample.dtype != np.uint8, generator)

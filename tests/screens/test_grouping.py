@@ -12,8 +12,8 @@ from cases import (
     all_dtypes,
     assert_finds,
     assert_same,
+    assert_same_on_every_level,
     both_metrics,
-    run_python,
     set_limits,
     set_plans,
     set_sizes,
@@ -372,6 +372,4 @@ def test_every_level(tmp_path, dtype):
         for metric in METRICS:
             for place, array in enumerate(reference_knn(queries, data, 7, metric)):
                 np.save(tmp_path / f"{metric}{width}{place}.npy", array)
-    for level in _core.cpu_levels():
-        done = run_python("-c", LEVEL_CODE, tmp_path, level, FASTKNN_CPU=level)
-        assert done.stdout.strip() == "same", (level, done.stderr)
+    assert_same_on_every_level(LEVEL_CODE, tmp_path)

@@ -9,7 +9,7 @@ from cases import (
     METRICS,
     SCREENS,
     assert_finds,
-    run_python,
+    assert_same_on_every_level,
     set_effort,
     set_limits,
     set_plans,
@@ -667,6 +667,4 @@ def test_every_level(tmp_path, dtype):
     for metric in METRICS:
         for place, array in enumerate(reference_knn(queries, data, 7, metric)):
             np.save(tmp_path / f"{metric}{place}.npy", array)
-    for level in _core.cpu_levels():
-        done = run_python("-c", LEVEL_CODE, tmp_path, level, FASTKNN_CPU=level)
-        assert done.stdout.strip() == "same", (level, done.stderr)
+    assert_same_on_every_level(LEVEL_CODE, tmp_path)
