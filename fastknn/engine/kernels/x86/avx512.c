@@ -106,45 +106,39 @@ static ALWAYS_INLINE __m512i in_register(__m512i sum)
      | _mm512_cmp_pd_mask(score, _mm512_set1_pd(HUGE_VAL), _CMP_EQ_OQ))
 #include "../templates/floats.h"
 
-/* Sum of squared differences of bytes (level.h): 32 per subtraction and vpdpwssd, in four chains. */
+/* Sum of squared differences of bytes (level.h): with d = |a - b|, whose square is no product of a
+ * byte and a signed one, d**2 = d (d - 128) + 128 d. Six operations for 64 bytes. */
 #define OWN_L2_BLOCK
-static ALWAYS_INLINE __m512i wide(const uint8_t *bytes, const uint8_t sign)
+static ALWAYS_INLINE void add_squares(__m512i a, __m512i b, __m512i *products, __m512i *sums)
 {
-    const __m256i some = _mm256_loadu_si256((const __m256i *)bytes);
-    return sign ? _mm512_cvtepi8_epi16(some) : _mm512_cvtepu8_epi16(some);
-}
-
-static ALWAYS_INLINE __m512i wide_difference(const uint8_t *a, const uint8_t *b,
-                                             const uint8_t sign)
-{
-    return _mm512_sub_epi16(wide(a, sign), wide(b, sign));
+    const __m512i d = _mm512_or_si512(_mm512_subs_epu8(a, b), _mm512_subs_epu8(b, a));
+    *products = _mm512_dpbusd_epi32(*products, d, _mm512_xor_si512(d, _mm512_set1_epi8(-128)));
+    *sums = _mm512_dpbusd_epi32(*sums, d, _mm512_set1_epi8(1));
 }
 
 static ALWAYS_INLINE int32_t l2_block(size_t count, const uint8_t *a, const uint8_t *b,
                                       const uint8_t sign)
 {
-    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-                      _mm512_setzero_si512()};
+    const __m512i turned = _mm512_set1_epi8((char)sign);
+    __m512i products[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     size_t i = 0;
     for (; i + 128 <= count; i += 128) {
         UNROLL
-        for (int j = 0; j < 4; j++) {
-            const __m512i difference =
-                wide_difference(a + i + 32 * j, b + i + 32 * j, sign);
-            sum[j] = _mm512_dpwssd_epi32(sum[j], difference, difference);
-        }
+        for (int j = 0; j < 2; j++)
+            add_squares(_mm512_xor_si512(_mm512_loadu_si512(a + i + 64 * j), turned),
+                        _mm512_xor_si512(_mm512_loadu_si512(b + i + 64 * j), turned),
+                        &products[j], &sums[j]);
     }
-    for (; i + 32 <= count; i += 32) {
-        const __m512i difference = wide_difference(a + i, b + i, sign);
-        sum[0] = _mm512_dpwssd_epi32(sum[0], difference, difference);
+    for (; i < count; i += 64) {
+        const __mmask64 real = count - i < 64 ? ((__mmask64)1 << (count - i)) - 1 : ~(__mmask64)0;
+        add_squares(_mm512_xor_si512(_mm512_maskz_loadu_epi8(real, a + i), turned),
+                    _mm512_xor_si512(_mm512_maskz_loadu_epi8(real, b + i), turned),
+                    &products[0], &sums[0]);
     }
-    int32_t total = _mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]),
-                                                             _mm512_add_epi32(sum[2], sum[3])));
-    for (; i < count; i++) {
-        const int32_t difference = (int32_t)(a[i] ^ sign) - (b[i] ^ sign);
-        total += difference * difference;
-    }
-    return total;
+    return _mm512_reduce_add_epi32(_mm512_add_epi32(
+        _mm512_add_epi32(products[0], products[1]),
+        _mm512_slli_epi32(_mm512_add_epi32(sums[0], sums[1]), 7)));
 }
 
 #include "../templates/level.h"
