@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 import fastknn
 from fastknn.engine import _core
 from fastknn.reference import reference_knn
-from fastknn.screens import proposals
+from fastknn.screens import near, proposals
 from fastknn.search import plan, policy, trial
 from fastknn.search.searcher import Searcher
 
@@ -67,6 +67,15 @@ def points(dtype, n, width, seed=0):
 def grid(dtype, n, width, seed=0, values=(0, 1, 2)):
     """Few values: most distances are equal to some other."""
     return np.random.default_rng(seed).choice(np.array(values, dtype), (n, width))
+
+
+def structured(dtype, rows, width, seed=0):
+    """Rows near a few directions, as images are."""
+    random = np.random.default_rng(seed)
+    basis = random.normal(size=(5, width)).cumsum(axis=1)
+    values = random.normal(size=(rows, 5)) @ basis + random.normal(size=(rows, width)) / 4
+    values = 128 + 40 * values / np.abs(values).std()
+    return values.clip(0, 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
 
 
 def read_only(array):
@@ -140,7 +149,14 @@ def set_sizes(monkeypatch, **sizes):
 
 def set_plans(monkeypatch, **plans):
     """The cascades that are proposed with other constants, for one test."""
+    if "l2" in plans:
+        plans.setdefault("l2_bytes", plans["l2"])
     monkeypatch.setattr(proposals, "PLANS", proposals.PLANS._replace(**plans))
+
+
+def set_reach(monkeypatch, **reach):
+    """The search for near rows with other constants, for one test."""
+    monkeypatch.setattr(near, "REACH", near.REACH._replace(**reach))
 
 
 def set_effort(monkeypatch, **effort):

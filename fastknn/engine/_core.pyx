@@ -21,6 +21,7 @@ before it:
     candidates   which rows are candidates, and their exact keys
     search       the walk: panels, candidates, keeper
     groups       the walk that leaves out whole groups of rows
+    near         near rows before the walk, whose keys bound that of the k-th
     ordering     the order of rows in which groups of them lie close together
     matrices     the walk that writes all distances
     topk         the k smallest entries of a given matrix
@@ -54,6 +55,7 @@ include "bounds.pxi"
 include "candidates.pxi"
 include "search.pxi"
 include "groups.pxi"
+include "near.pxi"
 include "ordering.pxi"
 include "matrices.pxi"
 include "topk.pxi"
@@ -382,6 +384,8 @@ cdef class QueryBlock:
         A group near to each query (`GroupBoxes.nearest`), with which its search begins.
     by_number : bool, default False
         Whether `train` (and the measures of angles) are in the order of the numbers of `panels`.
+    alone : bool, default False
+        Pack every query by itself, for `refine_nearest`.
     resume : QueryBlock, optional
         Another block of the same queries and `found`, which searched the rows before: this one goes
         on with what it found.
@@ -399,7 +403,7 @@ cdef class QueryBlock:
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, GroupBoxes boxes=None,
                  points=None, point_errors=None, starts=None, bint by_number=False,
-                 QueryBlock resume=None):
+                 bint alone=False, QueryBlock resume=None):
         cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *given
@@ -407,7 +411,7 @@ cdef class QueryBlock:
         cdef Py_ssize_t query
         self.panels = panels
         queries.n = len(codes)
-        queries.together = layout.tile.queries if boxes is None else 1
+        queries.together = 1 if alone or boxes is not None else layout.tile.queries
         # One allocation: of many small ones each takes as long as a small search.
         cdef Py_ssize_t tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS, n = queries.n
         cdef Py_ssize_t sizes[14]
@@ -544,6 +548,7 @@ cdef class QueryBlock:
                 if may_give_up and not pays(layout, &self.queries, panel, &limits):
                     last = panel + 1
                     break
+            take_all_waiting(layout, &self.queries, False)
         n_rows = min(last * layout.tile.rows, layout.n_rows) - first * layout.tile.rows
         self.screened += self.queries.n * n_rows
         self.seconds += perf_counter() - began
@@ -583,6 +588,37 @@ cdef class QueryBlock:
         self.screened += walk.n_rows - before
         self.seconds += perf_counter() - began
         return query, walk.n_rows <= (query + TIMED_QUERIES) * few_rows
+
+    def refine_nearest(self, order, groups, Py_ssize_t group_rows, Py_ssize_t n_best):
+        """Find the k best of those rows whose codes are nearest, among some groups per query.
+
+        order : ndarray (n,) of int64
+            In which to take the queries: those of the same groups find their rows in the cache.
+        groups : ndarray (n, n_groups) of int64
+            As the panels have them, one after another.
+        group_rows : int
+            Rows of a group, a multiple of MAX_PANEL_ROWS.
+        n_best : int
+            Rows that are refined per query.
+
+        The first key of each query is that of the k-th then, or infinite if there were fewer.
+        """
+        cdef PackedRows *layout = &self.panels.layout
+        cdef Py_ssize_t i, query, n_groups = groups.shape[1], n = self.queries.n
+        cdef const int64_t *queries = <int64_t *>address(order)
+        cdef const int64_t *group = <int64_t *>address(groups)
+        keys, rows = np.empty((2, n_best)), np.empty((2, n_best), np.int64)
+        cdef Best both, nearest
+        both.keys, both.low, both.rows = <double *>address(keys), NULL, <int64_t *>address(rows)
+        with nogil:
+            for i in range(n + 1):
+                if i < n:
+                    query, nearest = queries[i], best_of(&both, n_best, i % 2)
+                    find_near(layout, &self.queries, query, group + query * n_groups, n_groups,
+                              group_rows, &nearest, n_best)
+                if i > 0:
+                    nearest = best_of(&both, n_best, (i - 1) % 2)
+                    refine_near(layout, &self.queries, queries[i - 1], &nearest, n_best)
 
     def finish(self, Py_ssize_t first=0, last=None):
         """Turn what was found into lists: nearest first, and rows that are not there last.

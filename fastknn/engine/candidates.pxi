@@ -78,6 +78,14 @@ cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *querie
         queries.threshold + tile.first * size, candidates)
 
 
+cdef inline bint passes(Queries *queries, Py_ssize_t query, Py_ssize_t row,
+                        Py_ssize_t stage) noexcept nogil:
+    """Say whether a later stage cannot rule out a row."""
+    queries.candidates[stage] += 1
+    queries.bytes_read += queries.stages[stage].rows.width
+    return not ruled_out(&queries.stages[stage], query, row, queries.reach[query])
+
+
 cdef inline uint64_t later_stages(Queries *queries, Py_ssize_t query, Py_ssize_t first_row,
                                   uint64_t candidates, bint timed) noexcept nogil:
     """Return those of a query's candidates in a panel that no later stage rules out."""
@@ -89,9 +97,7 @@ cdef inline uint64_t later_stages(Queries *queries, Py_ssize_t query, Py_ssize_t
         while left:
             lane = lowest_bit(left)
             left &= left - 1
-            queries.candidates[stage] += 1
-            queries.bytes_read += queries.stages[stage].rows.width
-            if ruled_out(&queries.stages[stage], query, first_row + lane, queries.reach[query]):
+            if not passes(queries, query, first_row + lane, stage):
                 candidates &= ~(<uint64_t>1 << lane)
         if timed:
             lap(queries, stage + 1)

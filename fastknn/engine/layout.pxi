@@ -23,6 +23,7 @@ cdef enum:
     WORTH_RANKING = 12  # width from which a few refines cost more than to rank a panel's scores
     CENTERED_AT_ONCE = 32  # elements of a row that are centered before the next row's are
     CACHE_LINE_BYTES = 64
+    WAITING = 32  # candidates of a block that wait for what they will read
     MAX_BOX_LEVELS = 12  # of groups of groups: more rows than any memory holds
     REFINE = MAX_STAGES  # in `ticks`: the refine, and what groups took
     GROUPS = MAX_STAGES + 1
@@ -132,6 +133,12 @@ ctypedef struct Walk:
     int64_t n_boxes, n_rows
 
 
+ctypedef struct Candidate:
+    # A row that a query could not rule out, and the stage that it has to pass next.
+    Py_ssize_t query, row
+    int stage
+
+
 ctypedef struct Queries:
     # Some packed queries, and what was found so far for each.
     Py_ssize_t n, n_stages
@@ -165,6 +172,9 @@ ctypedef struct Queries:
     bint angles
     Numbers numbers, train_numbers
     Keeper keeper
+    # A ring of candidates (search.pxi), the oldest first.
+    Candidate waiting[WAITING]
+    Py_ssize_t first_waiting, n_waiting
     Walk walk
     Matrix train
     bint by_number  # whether `train` is in the caller's order, and not in that of the panels

@@ -1,5 +1,12 @@
 # What the non-expansive maps of screens (screens/maps.py) need and NumPy does too slowly.
 
+cdef extern from "math.h" nogil:
+    float nextafterf(float, float)
+
+# Added to a float64 of magnitude below 2**51, and subtracted, it leaves the nearest whole number.
+cdef double ROUNDING = 1.5 * 2.0**52
+
+
 def group_sums(rows, order, ends, signs, out):
     """Compute signed sums over groups of columns: out[i, g] = sum of signs * rows[i, order].
 
@@ -95,3 +102,42 @@ def project(centered, directions, points, norms):
             norm[i] = sqrt(square)
             row += width
             point += n_directions
+
+
+def quantize(values, slack, double smallest, codes, scale, missed, largest):
+    """Round rows to codes at the finest scale that holds each: screens/quantization.py.
+
+    values : ndarray (n, width) of float64, C-contiguous
+    slack : (n,) of float64, below which no scale is; smallest : a scale below which none is
+    codes : (n, >= width) of uint8, filled up with CODE_ZERO
+    scale : (n,) of float32
+    missed : (n,) of float64, the sum of squares of what rounding missed of each row
+    largest : (n,) of float64, the largest magnitude of each row
+    """
+    cdef const double *value = <double *>address(values)
+    cdef const double *off = <double *>address(slack)
+    cdef uint8_t *code = <uint8_t *>address(codes)
+    cdef float *scales = <float *>address(scale)
+    cdef double *squares = <double *>address(missed)
+    cdef double *most = <double *>address(largest)
+    cdef Py_ssize_t n = len(values), width = values.shape[1], padded = codes.shape[1], i, j
+    cdef double high, unit, inverse, difference, square
+    cdef float above
+    with nogil:
+        for i in range(n):
+            high = 0
+            for j in range(width):
+                high = max(high, fabs(value[j]))
+            above = nextafterf(<float>max(high / MAX_CODE, off[i]), INFINITY)
+            unit = above = max(above, <float>smallest)
+            inverse, square = 1 / unit, 0
+            for j in range(width):
+                # The nearest whole number: the sum has no room for a fraction.
+                difference = (value[j] * inverse + ROUNDING) - ROUNDING
+                code[j] = <uint8_t>(<int>difference + CODE_ZERO)
+                difference = value[j] - difference * unit
+                square += difference * difference
+            memset(code + width, CODE_ZERO, padded - width)
+            scales[i], squares[i], most[i] = above, square, high
+            value += width
+            code += padded

@@ -1,6 +1,13 @@
 # The walk: screen a panel, take candidates through the rest of the cascade, compute their keys, and
 # offer them to the keeper. Which rows are candidates is in candidates.pxi, what is kept in
 # keep.pxi.
+#
+# Few candidates of a query and a panel wait in a ring until what they read next has come: it is in
+# memory or in the third cache, and the tiles that are screened meanwhile need neither.
+
+cdef enum:
+    PREFETCHED_BYTES = 4096  # of a row: the processor foresees the rest itself
+
 
 cdef inline int64_t row_number(const PackedRows *panels, Py_ssize_t row) noexcept nogil:
     """Return the caller's number of a row."""
@@ -14,6 +21,80 @@ cdef inline void prefetch_candidates(const PackedRows *panels, const Queries *qu
     while candidates:
         prefetch(queries.train.data + (first_row + lowest_bit(candidates)) * queries.train.stride)
         candidates &= candidates - 1
+
+
+cdef inline void prefetch_some(const char *first, Py_ssize_t n_bytes) noexcept nogil:
+    prefetch_bytes(first, min(n_bytes, <Py_ssize_t>PREFETCHED_BYTES))
+
+
+cdef inline void put_off(const PackedRows *panels, Queries *queries, Py_ssize_t query,
+                         Py_ssize_t row, int stage) noexcept nogil:
+    """Let a candidate wait, and ask for what its next stage or refine will read.
+
+    There must be room for it.
+    """
+    cdef Candidate *candidate
+    cdef const Stage *next_stage
+    cdef Py_ssize_t width = queries.train.width
+    candidate = &queries.waiting[(queries.first_waiting + queries.n_waiting) % WAITING]
+    candidate.query, candidate.row, candidate.stage = query, row, stage
+    queries.n_waiting += 1
+    if stage < queries.n_stages:
+        next_stage = &queries.stages[stage]
+        width = next_stage.rows.width
+        prefetch_some(next_stage.rows.data + row * next_stage.rows.stride, width)
+        prefetch_some(<const char *>next_stage.query_codes + query * width, width)
+        return
+    prefetch_some(queries.train.data + row * queries.train.stride, queries.train_bytes)
+    if queries.exact_bytes != NULL:
+        prefetch_some(<const char *>queries.exact_bytes + query * width, width)
+    elif queries.exact != NULL:
+        prefetch_some(<const char *>(queries.exact + query * width), width * sizeof(double))
+
+
+cdef void take_waiting(const PackedRows *panels, Queries *queries, bint timed) noexcept nogil:
+    """Take the candidate that waited longest through its next stage, or refine and offer it."""
+    cdef Candidate candidate = queries.waiting[queries.first_waiting]
+    cdef Py_ssize_t query = candidate.query
+    cdef int64_t row = candidate.row, number
+    cdef const int64_t *in_train = &row
+    cdef double key
+    cdef uint64_t low = 0
+    queries.first_waiting = (queries.first_waiting + 1) % WAITING
+    queries.n_waiting -= 1
+    if candidate.stage < queries.n_stages:
+        if passes(queries, query, row, candidate.stage):
+            put_off(panels, queries, query, row, candidate.stage + 1)
+        if timed:
+            lap(queries, candidate.stage + 1)
+        return
+    number = row_number(panels, row)
+    if queries.by_number:
+        in_train = &number
+    queries.candidates[queries.n_stages] += 1
+    queries.refined += 1
+    queries.bytes_read += queries.train_bytes
+    exact_keys(queries, query, 1, in_train,
+               threshold_key(&queries.keeper, query), &key, &low)
+    if offer(&queries.keeper, query, 1, &key, &low, &number):
+        set_threshold(panels, queries, query)
+    if timed:
+        lap(queries, REFINE)
+
+
+cdef inline void take_all_waiting(const PackedRows *panels, Queries *queries,
+                                  bint timed) noexcept nogil:
+    while queries.n_waiting > 0:
+        take_waiting(panels, queries, timed)
+
+
+cdef inline bint may_wait(const Queries *queries, uint64_t candidates) noexcept nogil:
+    """Say whether there are so few candidates that thresholds do not fall while they wait."""
+    cdef int count = 0
+    while candidates and count <= REFINED_TOGETHER:
+        candidates &= candidates - 1
+        count += 1
+    return count <= REFINED_TOGETHER and queries.together > 1 and is_refined(queries)
 
 
 cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t query,
@@ -32,6 +113,14 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
     cdef int lanes[MAX_PANEL_ROWS]
     cdef int lane, count, place = 0, n
     cdef bint lower = False, refines = is_refined(queries)
+    if may_wait(queries, candidates):
+        while candidates:
+            while queries.n_waiting == WAITING:
+                take_waiting(panels, queries, timed)
+            put_off(panels, queries, query, first_row + lowest_bit(candidates), 0)
+            candidates &= candidates - 1
+        return
+    take_all_waiting(panels, queries, timed)  # rows come in order
     memset(low, 0, sizeof(low))
     if queries.by_number:
         in_train = numbers

@@ -74,13 +74,12 @@ class Cascade:
         if outside.any():
             rows = np.where(outside[:, None], self.map.mean, rows)
         encoded = [
-            quantize_l2(*stage) if scale is None else quantize_l1(*stage, scale)
-            for stage, scale in zip(self.map.values(rows), self.scales, strict=True)
+            quantize_l2(*stage, width) if scale is None else quantize_l1(*stage, scale, width)
+            for stage, scale, width in zip(
+                self.map.values(rows), self.scales, self.widths, strict=True
+            )
         ]
-        return [
-            (_widened(codes, width), scale, np.where(outside, np.inf, error))
-            for (codes, scale, error), width in zip(encoded, self.widths, strict=True)
-        ]
+        return [(codes, scale, np.where(outside, np.inf, error)) for codes, scale, error in encoded]
 
     @property
     def widths(self) -> list[int]:
@@ -169,14 +168,6 @@ def encode_for_all(
         ]
 
     return [codes(cascade) for cascade in cascades]
-
-
-def _widened(codes: np.ndarray, width: int) -> np.ndarray:
-    """Codes with zeros at the end of each row."""
-    missing = width - codes.shape[1]
-    if not missing:
-        return codes
-    return np.pad(codes, ((0, 0), (0, missing)), constant_values=_core.CODE_ZERO)
 
 
 def row_blocks(rows: Rows, n_threads: int) -> Iterator[slice]:

@@ -56,7 +56,7 @@ class Grouping:
         if map is None:
             return None
         values, errors = _images(map, rows, n_threads)
-        numbers = _ordered(values, n_threads)
+        numbers = ordered(values, n_threads)
         return cls(map, numbers, *_boxes(values, errors[numbers]))
 
     @property
@@ -89,7 +89,7 @@ class Grouping:
     def with_more(self, rows: Rows, n_threads: int) -> "Grouping":
         """The same with more rows, which form groups of their own after the others."""
         values, errors = _images(self.map, rows, n_threads)
-        numbers = _ordered(values, n_threads)
+        numbers = ordered(values, n_threads)
         before = len(self.numbers)
         # The first of them fill the last group.
         room = -before % _core.GROUP_ROWS
@@ -177,7 +177,7 @@ def _image(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, n
 def _rotated(map: Projection, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The image under a projection onto all directions: the same bound as `Projection.values`."""
     centered, directions = _minus(rows, map.mean), map.directions
-    assert directions is not None
+    assert isinstance(directions, Product)
     points = np.empty((len(rows), directions.width), np.float32)
     norms = np.empty(len(rows))
     _core.project(np.ascontiguousarray(centered), directions.matrix, points, norms)
@@ -207,7 +207,7 @@ def _images(
     return values, errors
 
 
-def _ordered(values: np.ndarray, n_threads: int) -> np.ndarray:
+def ordered(values: np.ndarray, n_threads: int) -> np.ndarray:
     """Put images into the order of groups, in place; return the numbers that they had."""
     numbers = np.arange(len(values))
     # First splits of ranges, each by one thread, until there are enough ranges for all threads.

@@ -6,6 +6,7 @@ lie from the exact ones because of float32.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ LARGEST, SMALLEST = 1e15, 1e-15
 WIDEST_ROTATION = 256
 # How much wider its blocks may make them.
 PADDING = 1 / 16
+# The largest element of directions in 8 bits.
+MAX_DIRECTION = 127
 U32, U64 = 2.0**-24, 2.0**-53
 
 
@@ -40,8 +43,7 @@ class Product:
 
     def loss(self, columns: slice = slice(None)) -> float:
         """How far results may be off, as a share of the row's norm: Cauchy on the above."""
-        depth = min(PRODUCT_DEPTH, len(self.matrix))
-        return 1.01 * (depth + 4) * U32 * float(np.sqrt(self._squares[columns].sum()))
+        return _loss(self._squares[columns], len(self.matrix))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         rows = np.ascontiguousarray(rows, self.matrix.dtype)
@@ -51,6 +53,66 @@ class Product:
 
     def __reduce__(self) -> tuple:
         return Product, (self.matrix,)  # packed again where it arrives, for that processor
+
+
+def _loss(squares: np.ndarray, depth: int) -> float:
+    """The same for columns of these squared norms."""
+    return 1.01 * (min(PRODUCT_DEPTH, depth) + 4) * U32 * float(np.sqrt(squares.sum()))
+
+
+class ByteDirections:
+    """Directions in 8 bits: products with rows of bytes are exact, by the kernel of bytes.
+
+    Stands for the directions ``matrix * scale``, and subtracts the mean, which is of bytes, too.
+    With squared distances of a row x to some p_j = 128 + v_j, to p_0 = 128 and to the mean m, all
+    exact integers,
+
+        <v_j, x - m> = (|x - p_0|**2 - |x - p_j|**2 + |p_j|**2 - |p_0|**2) / 2 - <v_j, m>.
+
+    Parameters
+    ----------
+    matrix : ndarray (width, n) of int8
+    scale : ndarray (n,) of float64
+    mean : ndarray (width,) of uint8
+    """
+
+    def __init__(self, matrix: np.ndarray, scale: np.ndarray, mean: np.ndarray) -> None:
+        self.matrix, self.scale, self.mean = matrix, scale, mean
+        self.width = matrix.shape[1]
+        points = np.full((self.width + 2, len(mean)), _core.CODE_ZERO, np.uint8)
+        points[:-2] += matrix.T.view(np.uint8)  # modulo 256
+        points[-1] = mean
+        whole = matrix.astype(np.float64)
+        squares = np.square(points, dtype=np.float64).sum(axis=1)
+        self._added = squares[:-2] - squares[-2] - 2 * (mean.astype(np.float64) @ whole)
+        self._squares = np.square(whole * scale).sum(axis=0)
+        self._panels = _core.Panels(points, "dot")
+        self._panels.pack(0, self._panels.n_panels)
+
+    @cached_property
+    def _floats(self) -> Product:
+        return Product(self.matrix.astype(np.float32))
+
+    def loss(self, columns: slice = slice(None)) -> float:
+        """How far results may be off for rows of float32, as for `Product`."""
+        return _loss(self._squares[columns], len(self.matrix))
+
+    def __call__(self, centered: np.ndarray) -> np.ndarray:
+        """Products with rows of float32, from which the mean was subtracted."""
+        return self._floats(centered) * self.scale
+
+    def of_bytes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Products with rows of bytes minus the mean, and the norms of these, rounded once each."""
+        squares = np.empty((len(rows), self.width + 2))
+        block = _core.QueryBlock(self._panels, np.ascontiguousarray(rows))
+        block.write_distances(squares, 0, self._panels.n_panels)
+        along = squares[:, -2:-1] - squares[:, :-2]
+        along += self._added
+        along *= self.scale / 2
+        return along, np.sqrt(squares[:, -1])
+
+    def __reduce__(self) -> tuple:
+        return ByteDirections, (self.matrix, self.scale, self.mean)
 
 
 class Hadamard(NamedTuple):
@@ -124,7 +186,7 @@ class Projection:
     """
 
     mean: np.ndarray  # (width,) float32
-    directions: Product | None  # V', float32
+    directions: Product | ByteDirections | None  # V'
     stages: list[ProjectionStage]
 
     metric = "l2"
@@ -139,22 +201,31 @@ class Projection:
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
         """z of some rows, float64, and a bound on how far it lies from the exact z; by stage."""
-        centered = _minus(rows, self.mean)
-        along = None if self.directions is None else self.directions(centered)
-        norm = np.sqrt(np.einsum("ij,ij->i", centered, centered, dtype=np.float64))
-        norm *= 1 + 4 * U32  # centered is rounded
+        centered = along = None
+        unit = 4 * U32  # what sums of squares and coordinates are off by, as a share
+        if rows.dtype == np.uint8 and isinstance(self.directions, ByteDirections):
+            along, norm = self.directions.of_bytes(rows)
+            unit = 4 * (self.n_directions + 8) * U64
+        else:
+            centered = _minus(rows, self.mean)
+            if self.directions is not None:
+                along = self.directions(centered)
+            norm = np.sqrt(np.einsum("ij,ij->i", centered, centered, dtype=np.float64))
+        norm *= 1 + unit  # centered is rounded
         for stage in self.stages:
             if stage.directions is None or along is None or self.directions is None:
-                values, slack = centered, 4 * U32 * norm
+                assert centered is not None, "all features are taken where rows are floats"
+                values, slack = centered, unit * norm
             else:
                 values = along[:, stage.directions]
-                slack = (self.directions.loss(stage.directions) + 4 * U32) * norm
+                lost = 0 if centered is None else self.directions.loss(stage.directions)
+                slack = (lost + unit) * norm
             if stage.rest:
                 square = np.maximum(norm**2 - np.einsum("ij,ij->i", values, values), 0)
                 rest = np.sqrt(square)
                 values = np.column_stack([values, rest])
                 # |sqrt(s + d) - sqrt(s)| <= min(sqrt(|d|), |d| / sqrt(s))
-                miss = 16 * U32 * norm**2 + 2 * slack * norm + slack**2
+                miss = 4 * unit * norm**2 + 2 * slack * norm + slack**2
                 slack = slack + np.minimum(np.sqrt(miss), miss / np.maximum(rest, SMALLEST**2))
             if stage.rotation is not None:
                 # |z| is at most the norm, but for what was off before.
@@ -224,6 +295,19 @@ def shrink(matrix: np.ndarray) -> np.ndarray:
     defect += (exact.shape[0] + 8) * exact.shape[1] * 4 * U64
     room = 1 + 4 * np.finfo(matrix.dtype).eps * np.sqrt(exact.shape[1])
     return (exact / (np.sqrt(1 + defect) * room)).astype(matrix.dtype)
+
+
+def in_bytes(matrix: np.ndarray, mean: np.ndarray) -> ByteDirections:
+    """Directions, rounded to 8 bits and scaled so that their spectral norm is below one.
+
+    The norm is the root of the largest eigenvalue of M'M. LAPACK's is off by a few hundred
+    thousand roundings of float64 at most, as M'M is; the room is a hundred times that.
+    """
+    unit = np.maximum(np.abs(matrix).max(axis=0).astype(np.float64) / MAX_DIRECTION, SMALLEST)
+    rounded = np.rint(matrix / unit).astype(np.int8)
+    exact = rounded * unit
+    largest = np.linalg.eigvalsh(exact.T @ exact)[-1]
+    return ByteDirections(rounded, unit / np.sqrt(largest * (1 + 1e-9)), mean)
 
 
 def random_rotation(width: int, generator: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from fastknn.screens.maps import (
     PADDING,
     SMALLEST,
     WIDEST_ROTATION,
+    ByteDirections,
     Groups,
     GroupSums,
     Hadamard,
@@ -20,6 +21,7 @@ from fastknn.screens.maps import (
     Projection,
     ProjectionStage,
     _minus,
+    in_bytes,
     random_rotation,
     shrink,
 )
@@ -101,6 +103,10 @@ class Plans(NamedTuple):
 
     # Directions of each stage; with the norm of the rest, whole vectors of bytes.
     l2: tuple = ((63,), (127,), (31, 127), (63, 127), (63, 255), (95, 255), (127, 255))
+    # The same for rows of bytes, of which more directions cost little.
+    l2_bytes: tuple = (
+        (63,), (127,), (63, 127), (63, 255), (127, 255), (127, 511), (63, 127, 511), (63, 511),
+    )  # fmt: skip
     # Features in a group at most, by stage.
     l1: tuple = ((24,), (16,), (12,), (8,), (6,), (24, 8), (16, 6), (12, 4), (8, 4))
     fewest_groups: int = 16
@@ -147,29 +153,44 @@ def _propose_l2(
 ) -> Iterator[Cascade]:
     width = sample.shape[1]
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if not floats:
+        mean = np.rint(mean)
     full = []
     if floats or screen == "quantized":
         full = [ProjectionStage(None, False, _random_rotation(width, generator))]
         if screen in ("auto", "quantized"):
             yield Cascade("quantized", Projection(mean, None, full), [None])
-    plans = [plan for plan in PLANS.l2 if plan[-1] <= min(width, len(sample)) // 2]
+    plans = [
+        plan
+        for plan in (PLANS.l2 if floats else PLANS.l2_bytes)
+        if plan[-1] <= min(width, len(sample)) // 2
+    ]
     if not plans or screen not in ("auto", "projected"):
         return
     most = max(plan[-1] for plan in plans)
-    principal = shrink(principal_directions(_minus(sample, mean), most, generator))
+    principal = principal_directions(_minus(sample, mean), most, generator)
+    every = shrink(principal) if floats else in_bytes(principal, mean.astype(np.uint8))
     projected = {
-        n: ProjectionStage(slice(0, n), True, Product(random_rotation(n + 1, generator)))
+        n: ProjectionStage(slice(0, n), True, _random_rotation(n + 1, generator))
         for n in sorted({n for plan in plans for n in plan})
     }
     for plan in plans:
         stages = [projected[n] for n in plan] + full
-        product = Product(principal[:, : plan[-1]])
         name = "projected to " + ", then ".join(str(stage.width) for stage in stages)
-        yield Cascade(name, Projection(mean, product, stages), [None] * len(stages))
+        some = _first(every, plan[-1])
+        yield Cascade(name, Projection(mean, some, stages), [None] * len(stages))
+
+
+def _first(directions: np.ndarray | ByteDirections, n: int) -> Product | ByteDirections:
+    """The first n directions."""
+    if isinstance(directions, ByteDirections):
+        return ByteDirections(directions.matrix[:, :n], directions.scale[:n], directions.mean)
+    return Product(directions[:, :n])
 
 
 def _random_rotation(width: int, generator: np.random.Generator) -> Product | Hadamard:
-    if width <= WIDEST_ROTATION:
+    power = width >= _core.HADAMARD_MIN and width & (width - 1) == 0
+    if width <= WIDEST_ROTATION and not power:
         return Product(random_rotation(width, generator))
     return Hadamard.random(width, generator)
 

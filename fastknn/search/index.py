@@ -551,6 +551,7 @@ class Index:
             if split == 0:
                 encoded = searcher.encode_queries(queries[rows])
                 most = None if max_key is None else max_key[rows]
+                most = searcher.early_thresholds(encoded, k, most)
                 for place in range(n_splits):
                     blocks[rows.start, place] = searcher.block(
                         queries[rows], found[place].of(rows), most, encoded=encoded

@@ -19,6 +19,7 @@ from fastknn.screens.cascade import Cascade, row_blocks
 from fastknn.screens.direct import Direct, direct_screen, exactly
 from fastknn.screens.grouping import Grouping
 from fastknn.screens.inputs import as_screened, queries_as_screened, screened_type
+from fastknn.screens.near import NearRows
 from fastknn.search import plan, policy
 from fastknn.search.policy import SEARCH, Known, choose, may_fall_back
 
@@ -83,6 +84,10 @@ class Searcher:
         self.panels = screen.panels(screened, self.screen_metric, self.codes, numbers)
         pack(self.panels, None if self.codes else screened, n_threads)
         self.boxes = None if grouping is None else grouping.boxes(self.panels.panel_rows)
+        self.near: NearRows | None = None
+        near_pays = self.codes and policy.near_rows_pay(self.panels.width, screened.shape[1])
+        if near_pays and grouping is None:
+            self.near = NearRows(self.codes[0], self.screen_metric, n_threads)
 
     def _arranged(self, measures: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows and their measures, in the order of the groups unless they are on disk."""
@@ -140,6 +145,8 @@ class Searcher:
     def _packed_bytes(self) -> int:
         """Bytes of what is laid out for the screen and its fallbacks."""
         total = self.panels.nbytes + sum(codes.nbytes for codes in self.codes)
+        if self.near is not None:
+            total += self.near.nbytes
         if self.boxes is not None:
             total += self.boxes.nbytes
         ungrouped = self if self._ungrouped is None else self._ungrouped
@@ -398,6 +405,8 @@ class Searcher:
         """
         began = time.perf_counter()
         encoded = self.encode_queries(queries) if encoded is None else encoded
+        if resume is None:
+            max_key = self.early_thresholds(encoded, found.rows.shape[1], max_key)
         block = _core.QueryBlock(
             self.panels,
             **encoded,
@@ -408,6 +417,14 @@ class Searcher:
         )
         block.encoding_seconds = time.perf_counter() - began
         return block
+
+    def early_thresholds(
+        self, encoded: dict, k: int, max_key: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Keys beyond which no row is one of the k best: `max_key`, or those of near rows."""
+        if max_key is not None or self.near is None:
+            return max_key
+        return self.near.thresholds(encoded, k, self.metric)
 
     def encode_queries(self, queries: np.ndarray) -> dict:
         """Queries as the stages and the refine compare them: arguments of `_core.QueryBlock`."""

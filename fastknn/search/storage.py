@@ -29,11 +29,19 @@ from fastknn.metrics.angles import EXTRA_COLUMNS
 from fastknn.metrics.names import ANGLES, METRIC_NAMES, kernel_metric
 from fastknn.screens.cascade import Cascade
 from fastknn.screens.grouping import Grouping
-from fastknn.screens.maps import Groups, GroupSums, Hadamard, Product, Projection, ProjectionStage
+from fastknn.screens.maps import (
+    ByteDirections,
+    Groups,
+    GroupSums,
+    Hadamard,
+    Product,
+    Projection,
+    ProjectionStage,
+)
 from fastknn.search.searcher import Searcher, screen_of
 
 FORMAT = "fastknn index"
-VERSION = 6
+VERSION = 7
 DESCRIPTION = "index.json"
 CHUNK_BYTES = 1 << 24
 # What the names of the arrays of a grouping begin with.
@@ -289,6 +297,8 @@ def _take_apart(cascade: Cascade, arrays: Arrays) -> dict:
             stages.append({"groups": stage is not None})
     if isinstance(mapping, Projection) and mapping.directions is not None:
         arrays["directions"] = mapping.directions.matrix
+        if isinstance(mapping.directions, ByteDirections):
+            arrays["direction_scales"] = mapping.directions.scale
     return {"name": cascade.name, "scales": cascade.scales, "stages": stages}
 
 
@@ -307,12 +317,21 @@ def _put_together(described: dict, arrays: Arrays, metric: str, width: int) -> C
             for place, stage in enumerate(stages)
         ]
         return Cascade(described["name"], GroupSums(mean, sums), scales)
-    directions = None
-    if "directions" in arrays:
-        n_directions = arrays["directions"].shape[-1]
-        directions = Product(_part(arrays, "directions", np.float32, width, n_directions))
+    directions = _directions(arrays, mean, width) if "directions" in arrays else None
     stages = [_stage(arrays, place, stage, directions, width) for place, stage in enumerate(stages)]
     return Cascade(described["name"], Projection(mean, directions, stages), scales)
+
+
+def _directions(arrays: Arrays, mean: np.ndarray, width: int) -> Product | ByteDirections:
+    n_directions = arrays["directions"].shape[-1]
+    if "direction_scales" not in arrays:
+        return Product(_part(arrays, "directions", np.float32, width, n_directions))
+    whole = mean.astype(np.uint8)
+    _require(np.array_equal(whole, mean), "the mean of bytes must be bytes")
+    matrix = _part(arrays, "directions", np.int8, width, n_directions)
+    scales = _part(arrays, "direction_scales", np.float64, n_directions)
+    _require(bool(np.isfinite(scales).all()), "direction_scales must be finite")
+    return ByteDirections(matrix, scales, whole)
 
 
 def _groups(arrays: Arrays, place: int, width: int) -> Groups:
@@ -328,7 +347,11 @@ def _groups(arrays: Arrays, place: int, width: int) -> Groups:
 
 
 def _stage(
-    arrays: Arrays, place: int, stage: dict, directions: Product | None, width: int
+    arrays: Arrays,
+    place: int,
+    stage: dict,
+    directions: Product | ByteDirections | None,
+    width: int,
 ) -> ProjectionStage:
     columns = stage["directions"]
     if columns is not None:

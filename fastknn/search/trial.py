@@ -250,19 +250,21 @@ class _Trial:
 
     def run(self, tries: int) -> None:
         for _ in range(tries):
-            self.encoding, self.late, whole = self._try(self.max_key, self.encoding, self.late)
+            encoding, self.late, whole = self._try(self.max_key, self.late)
             if whole:
-                self.encoding, self.early, whole = self._try(None, self.encoding, self.early)
+                # What it takes to find near rows is part of this one.
+                encoding, self.early, whole = self._try(None, self.early)
+            self.encoding = min(self.encoding, encoding)
             if not whole:
                 break
 
-    def _try(self, max_key: np.ndarray | None, encoding: float, searching: float):
+    def _try(self, max_key: np.ndarray | None, searching: float) -> tuple[float, float, bool]:
         block = self.searcher.block(self.queries, self.found, max_key)
         n_panels = self.searcher.panels.n_panels
         reached = block.search(0, n_panels, self.searcher.give_up)
         # One that gave up would have been as slow with the rows that were left.
         seconds = block.seconds * n_panels / reached
-        return min(encoding, block.encoding_seconds), min(searching, seconds), reached == n_panels
+        return block.encoding_seconds, min(searching, seconds), reached == n_panels
 
     @property
     def cost(self) -> float:

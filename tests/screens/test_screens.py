@@ -13,6 +13,8 @@ from cases import (
     set_effort,
     set_limits,
     set_plans,
+    set_reach,
+    structured,
     without_bounds,
 )
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ from fastknn.metrics.keys import no_keys
 from fastknn.reference import reference_distances, reference_knn
 from fastknn.screens import cascade as cascades
 from fastknn.screens import maps, proposals, quantization
-from fastknn.screens.maps import Hadamard, random_rotation, shrink
+from fastknn.screens.maps import Hadamard, in_bytes, random_rotation, shrink
 from fastknn.screens.proposals import principal_directions, propose
 from fastknn.search import calls, policy, searcher, trial
 
@@ -34,16 +36,8 @@ from fastknn.search import calls, policy, searcher, trial
 def small_plans(monkeypatch):
     """Cascades as for wide data, on data that tests can afford; auto tries them all."""
     set_plans(monkeypatch, l2=((3,), (3, 7), (7, 15)), l1=((4,), (4, 2)), fewest_groups=2)
+    set_reach(monkeypatch, group_rows=64, fewest_groups=1, fewest_queries=1)
     set_limits(monkeypatch, small_elements=0)
-
-
-def structured(dtype, rows, width, seed=0):
-    """Rows near a few directions, as images are."""
-    random = np.random.default_rng(seed)
-    basis = random.normal(size=(5, width)).cumsum(axis=1)
-    values = random.normal(size=(rows, 5)) @ basis + random.normal(size=(rows, width)) / 4
-    values = 128 + 40 * values / np.abs(values).std()
-    return values.clip(0, 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
 
 
 def outlier(dtype, rows, width):
@@ -343,7 +337,7 @@ def test_a_wrong_bound_would_be_seen(monkeypatch):
     index = Index(data, "l2", screen="quantized")
     cascade, (rows,) = index._searcher.screen, index._searcher.codes
     without = _core.CodeRows(rows.codes, "l2", rows.scale, np.zeros(len(data), np.float32))
-    monkeypatch.setattr(quantization, "_rounded_up", lambda error, values: error * 0)
+    monkeypatch.setattr(quantization, "_rounded_up", lambda error, *others: error * 0)
     index._searcher = searcher.Searcher(data, "l2", cascade, 1, [without])
     expected = reference_knn(queries, data, 10, "l2")[1]
     assert (index.search(queries, 10)[1] != expected).any()
@@ -597,7 +591,7 @@ def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
 class CountedTrial(trial._Trial):
     """A trial whose costs are numbers of candidates, which do not depend on the clock."""
 
-    def _try(self, max_key, encoding, searching):
+    def _try(self, max_key, searching):
         block = self.searcher.block(self.queries, self.found, max_key)
         n_panels = self.searcher.panels.n_panels
         reached = block.search(0, n_panels, self.searcher.give_up)
@@ -643,8 +637,10 @@ LEVEL_CODE = """
 import sys
 import numpy as np
 from fastknn import Index, cpu_level
-from fastknn.screens import proposals
-proposals.PLANS = proposals.Plans(l2=((3,), (7, 15)), l1=((4,), (4, 2)), fewest_groups=2)
+from fastknn.screens import near, proposals
+plans = (3,), (7, 15)
+proposals.PLANS = proposals.Plans(l2=plans, l2_bytes=plans, l1=((4,), (4, 2)), fewest_groups=2)
+near.REACH = near.Reach(group_rows=64, fewest_groups=1, fewest_queries=1)
 folder, level = sys.argv[1:]
 assert cpu_level() == level
 data, queries = np.load(folder + "/data.npy"), np.load(folder + "/queries.npy")
@@ -668,3 +664,42 @@ def test_every_level(tmp_path, dtype):
         for place, array in enumerate(reference_knn(queries, data, 7, metric)):
             np.save(tmp_path / f"{metric}{place}.npy", array)
     assert_same_on_every_level(LEVEL_CODE, tmp_path)
+
+
+def test_directions_in_bytes_are_exact_and_do_not_stretch():
+    """Products with rows of bytes are integers, whatever the level; so are squared norms."""
+    random = np.random.default_rng(3)
+    for width, count in ((64, 15), (257, 128), (1000, 3)):
+        rows = random.integers(0, 256, (40, width), np.uint8)
+        rows[0], rows[1] = 0, 255
+        mean = random.integers(0, 256, width).astype(np.uint8)
+        directions = in_bytes(
+            np.linalg.qr(random.normal(size=(width, count)))[0].astype(np.float32), mean
+        )
+        along, norm = directions.of_bytes(rows)
+        centered = rows.astype(np.int64) - mean
+        exact = centered @ directions.matrix.astype(np.int64)
+        assert_array_equal(along, 2 * exact * (directions.scale / 2))
+        assert_array_equal(norm, np.sqrt((centered**2).sum(axis=1).astype(np.float64)))
+        matrix = directions.matrix * directions.scale
+        assert 0.97 < np.linalg.norm(matrix, 2) <= 1
+        # Floats come to the same, up to the loss that they say.
+        floats = directions(centered.astype(np.float32))
+        assert (np.abs(floats - along).max(axis=1) <= directions.loss() * norm).all()
+
+
+def test_quantize_is_the_rounding_that_it_says():
+    random = np.random.default_rng(4)
+    values = random.normal(size=(50, 37)) * 10.0 ** random.integers(-12, 12, (50, 1))
+    values[3], values[4, 1:] = 0, 0
+    slack = np.abs(values).max(axis=1) * np.where(np.arange(50) % 5 == 0, 0.1, 1e-7)
+    codes, scale, error = quantization.quantize_l2(values, slack, 64)
+    least = np.maximum(np.abs(values).max(axis=1) / 127, slack)
+    assert (scale >= least).all()
+    assert (scale <= np.maximum(least, quantization.NO_SCALE) * (1 + 1e-6)).all()
+    assert (codes[:, 37:] == _core.CODE_ZERO).all()
+    meant = (codes[:, :37].astype(float) - _core.CODE_ZERO) * scale[:, None].astype(float)
+    assert (np.abs(values - meant) <= scale[:, None] * 0.5000001).all()
+    missed = np.sqrt(((values - meant) ** 2).sum(axis=1))
+    assert (error >= missed + slack).all()
+    assert (error <= (missed + slack) * (1 + 1e-9) + 1e-9 * np.abs(values).max(axis=1)).all()
