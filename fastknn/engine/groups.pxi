@@ -20,7 +20,6 @@ cdef enum:
     BUNDLE = 4
     BUNDLED_BYTES = 768
     PREFETCHED = 2  # visits ahead that are asked for
-    PREFETCH_BYTES = 1024  # of a visit: the processor foresees the rest itself
     TIMED_QUERIES = 64  # one of so many is timed: reading the clock takes time itself
 
 
@@ -99,12 +98,11 @@ cdef inline void prefetch_visit(const PackedRows *panels, const Queries *queries
     cdef const Boxes *boxes = queries.walk.boxes
     cdef Py_ssize_t block_bytes = 2 * BOX_LANES * boxes.width * sizeof(float), group_bytes
     if visit.level > 0:
-        prefetch_bytes(<const char *>boxes.levels[visit.level - 1] + visit.box * block_bytes,
-                       min(block_bytes, <Py_ssize_t>PREFETCH_BYTES))
+        prefetch_some(<const char *>boxes.levels[visit.level - 1] + visit.box * block_bytes,
+                      block_bytes)
         return
     group_bytes = bytes_of_group(panels, boxes)
-    prefetch_bytes(panels.data + visit.box * group_bytes,
-                   min(group_bytes, <Py_ssize_t>PREFETCH_BYTES))
+    prefetch_some(panels.data + visit.box * group_bytes, group_bytes)
     prefetch(panels.bias + visit.box * boxes.group_rows * score_bytes(panels))
 
 

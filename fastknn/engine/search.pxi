@@ -6,7 +6,7 @@
 # memory or in the third cache, and the tiles that are screened meanwhile need neither.
 
 cdef enum:
-    PREFETCHED_BYTES = 4096  # of a row: the processor foresees the rest itself
+    PREFETCH_BYTES = 1024  # of what will be read: the processor foresees the rest itself
 
 
 cdef inline int64_t row_number(const PackedRows *panels, Py_ssize_t row) noexcept nogil:
@@ -24,7 +24,8 @@ cdef inline void prefetch_candidates(const PackedRows *panels, const Queries *qu
 
 
 cdef inline void prefetch_some(const char *first, Py_ssize_t n_bytes) noexcept nogil:
-    prefetch_bytes(first, min(n_bytes, <Py_ssize_t>PREFETCHED_BYTES))
+    """Ask for the beginning of some bytes."""
+    prefetch_bytes(first, min(n_bytes, <Py_ssize_t>PREFETCH_BYTES))
 
 
 cdef inline void put_off(const PackedRows *panels, Queries *queries, Py_ssize_t query,
@@ -35,7 +36,7 @@ cdef inline void put_off(const PackedRows *panels, Queries *queries, Py_ssize_t 
     """
     cdef Candidate *candidate
     cdef const Stage *next_stage
-    cdef Py_ssize_t width = queries.train.width
+    cdef Py_ssize_t width = queries.train.width  # of the query, as the refine reads it
     candidate = &queries.waiting[(queries.first_waiting + queries.n_waiting) % WAITING]
     candidate.query, candidate.row, candidate.stage = query, row, stage
     queries.n_waiting += 1

@@ -201,7 +201,7 @@ class Projection:
 
     def values(self, rows: np.ndarray) -> Iterator[Valued]:
         """z of some rows, float64, and a bound on how far it lies from the exact z; by stage."""
-        centered = along = None
+        centered = along = None  # bytes need no floats
         unit = 4 * U32  # what sums of squares and coordinates are off by, as a share
         if rows.dtype == np.uint8 and isinstance(self.directions, ByteDirections):
             along, norm = self.directions.of_bytes(rows)
