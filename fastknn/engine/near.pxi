@@ -13,7 +13,7 @@ cdef inline uint64_t nearer_codes(const PackedRows *panels, const Queries *queri
         |s_q c_q - s_x c_x|**2 - |s_q c_q|**2 = |s_x c_x|**2 + 2 s_q s_x (-<c_q, c_x>).
     Errors and roundings move a score a little, which changes no more than which rows are refined.
 
-    Returns a bit per row whose score is at most `worst`.
+    Returns a bit per row whose score is below `worst`.
     """
     cdef const int32_t *score = <const int32_t *>score_tile(
         panels, queries, tile.packed, tile.count, panel)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastknn._utils.rows import BLOCK_ELEMENTS, InBlocks
+from fastknn._utils.rows import BLOCK_ELEMENTS, InBlocks, row_slices
 from fastknn._utils.threads import for_each
 from fastknn.engine import _core
 from fastknn.metrics.keys import no_keys
@@ -60,7 +60,7 @@ class NearRows:
         (n_rows, width), dtype = codes.codes.shape, codes.codes.dtype
         step = max(1, BLOCK_ELEMENTS // width)
         step += -step % self.group_rows
-        blocks = [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+        blocks = list(row_slices(n_rows, step))
         self._numbers = _grouped(codes, blocks, n_threads)
         self.panels = _core.Panels(
             InBlocks(self._numbers, lambda some: codes.codes[some], width, dtype),
@@ -73,12 +73,12 @@ class NearRows:
 
         def pack(block: slice) -> None:
             rows = self._numbers[block]
-            starts = np.arange(0, len(rows), self.group_rows)
-            sums = np.add.reduceat(_values(codes.codes, codes.scale, rows), starts)
+            some, starts = codes.codes[rows], np.arange(0, len(rows), self.group_rows)
+            sums = np.add.reduceat(_values(some, codes.scale[rows]), starts)
             sums /= np.diff(starts, append=len(rows))[:, None]
             centers[block.start // self.group_rows :][: len(starts)] = sums
             panels = [place // self.panels.panel_rows for place in (block.start, block.stop - 1)]
-            self.panels.pack(panels[0], panels[1] + 1, codes.codes[rows])
+            self.panels.pack(panels[0], panels[1] + 1, some)
 
         for_each(pack, blocks, n_threads)
         self._squares = np.einsum("ij,ij->i", centers, centers)
@@ -125,7 +125,7 @@ class NearRows:
         step = max(1, BLOCK_ELEMENTS // len(self._squares))
         for start in range(0, len(codes), step):
             some = slice(start, start + step)
-            distances = self._centers(_values(codes, scale, some)) + self._squares
+            distances = self._centers(_values(codes[some], scale[some])) + self._squares
             _core.topk(distances, np.empty((len(distances), n_groups)), groups[some])
         return groups
 
@@ -133,21 +133,22 @@ class NearRows:
 def _grouped(codes: "_core.CodeRows", blocks: list[slice], n_threads: int) -> np.ndarray:
     """The rows in the order of groups: ndarray (n_rows,) of int64."""
     generator, n_rows = np.random.default_rng(0), len(codes.codes)
-    sample = _values(codes.codes, codes.scale, sample_places(n_rows, generator))
+    places = sample_places(n_rows, generator)
+    sample = _values(codes.codes[places], codes.scale[places])
     n_directions = min(REACH.n_directions, *sample.shape)
     along = Product(principal_directions(sample - sample.mean(axis=0), n_directions, generator))
     points = np.empty((n_rows, n_directions), np.float32)
 
     def project(block: slice) -> None:
-        points[block] = along(_values(codes.codes, codes.scale, block))
+        points[block] = along(_values(codes.codes[block], codes.scale[block]))
 
     for_each(project, blocks, n_threads)
     return ordered(points, n_threads)
 
 
-def _values(codes: np.ndarray, scale: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+def _values(codes: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """What some codes stand for, in float32."""
-    values = codes[rows].astype(np.float32)
+    values = codes.astype(np.float32)
     values -= _core.CODE_ZERO
-    values *= scale[rows][:, None]
+    values *= scale[:, None]
     return values
