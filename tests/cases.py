@@ -142,6 +142,12 @@ def set_limits(monkeypatch, **limits):
     monkeypatch.setattr(policy, "LIMITS", policy.LIMITS._replace(**limits))
 
 
+def let_choices_cost_nothing(monkeypatch):
+    """The policy that tries screens for any rows, unless next to no queries are expected."""
+    costs = dict.fromkeys(("fit_seconds", "fit_seconds_per_feature", "fit_seconds_per_element"), 0)
+    set_limits(monkeypatch, small_elements=0, **costs)
+
+
 def set_sizes(monkeypatch, **sizes):
     """The plan of a search with other constants, for one test."""
     monkeypatch.setattr(plan, "SIZES", plan.SIZES._replace(**sizes))

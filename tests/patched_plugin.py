@@ -16,7 +16,7 @@ from cases import choose_always, set_limits, set_plans
 
 import fastknn
 from fastknn.estimators import drop_in, mixin
-from fastknn.search import adaptive, trial
+from fastknn.search import growth, trial
 from fastknn.search.index import Index
 from fastknn.search.searcher import Searcher
 
@@ -30,7 +30,7 @@ def force(screen: str, patch: pytest.MonkeyPatch) -> None:
     """
     choose_always(patch, screen)
     set_limits(patch, small_elements=0)
-    patch.setattr(adaptive, "SCREENS", ("none", screen))
+    patch.setattr(growth, "STAGES", ("none", screen))
     # Stages of projections for a few features.
     set_plans(patch, l2=((1,), (3,), (1, 3)), l1=((2,), (4, 2)), fewest_groups=1)
     # On few rows no screen pays: each would lose to the direct one, or hand over to it.

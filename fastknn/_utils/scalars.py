@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 
-def as_count(value: int, name: str) -> int:
-    """Return ``value`` as an int, if it is an integer of at least 1."""
+def as_count(value: int, name: str, least: int = 1) -> int:
+    """Return ``value`` as an int, if it is an integer of at least ``least``."""
     if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
 
 

@@ -62,7 +62,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _execute(options: argparse.Namespace) -> None:
     from sklearn.metrics import confusion_matrix
 
-    from fastknn.search.index import Index
+    from fastknn.search.calls import index_for
 
     check_outputs(options)
     thread_count(options.n_jobs)
@@ -74,8 +74,8 @@ def _execute(options: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     progress = shows_progress(options)
-    index = Index(
-        train.images, options.metric, expected_k=options.k, n_jobs=options.n_jobs, progress=progress
+    index = index_for(
+        len(test.images), train.images, options.k, options.metric, options.n_jobs, progress
     )
     print(f"index     {index.cascade} ({index.reason})")
     print(f"          built in {time.perf_counter() - started:.2f} s", flush=True)

@@ -41,7 +41,7 @@ class GrowingRows(FastNeighbors):
         index = derived.index
         if index is not None and longer.backend_ == "fastknn" and rows.dtype == before.dtype:
             index.append(searchable(X))
-            train = index.index.train
+            train = index.train
             if (train.shape, train.dtype) == (rows.shape, rows.dtype):
                 longer._fit_X = train  # the index has copied the rows already: one copy is enough
             longer._derived_now().keep(index)

@@ -25,8 +25,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastknn._utils.changes import RowsSample
 from fastknn._utils.docstrings import documented
 from fastknn._utils.sklearn_input import as_readable, hint_of_shape
-from fastknn.search.adaptive import AdaptiveIndex
+from fastknn.metrics.keys import as_distances, check_found
 from fastknn.search.calls import without_self
+from fastknn.search.index import Index
 
 if TYPE_CHECKING:  # the class that the mixin stands before; it has no base of its own
     from sklearn.neighbors._base import KNeighborsMixin as _Estimator
@@ -64,11 +65,11 @@ class Derived:
 
     def __init__(self, rows: Any, metric: object) -> None:
         self.rows, self.metric = rows, metric
-        self.index: AdaptiveIndex | None = None
+        self.index: Index | None = None
         self.sample: RowsSample | None = None  # taken of the rows when they were indexed
         self.method_and_tree: tuple | None = None
 
-    def keep(self, index: AdaptiveIndex) -> None:
+    def keep(self, index: Index) -> None:
         """Keep an index of these rows, and a sample of them by which changes are noticed."""
         self.index, self.sample = index, RowsSample(self.rows)
 
@@ -180,13 +181,20 @@ class FastNeighbors(_Estimator):
             derived.index = None  # scikit-learn, too, answers for the rows as they are now
         return derived
 
-    def _fast_index(self) -> AdaptiveIndex | None:
+    def _fast_index(self) -> Index | None:
         if self._why_not_fast() is not None:
             return None
         derived = self._derived_now()
         if derived.index is None:
             metric = FAST_METRICS[self.effective_metric_]
-            index = AdaptiveIndex(searchable(self._fit_X), metric, self._n_threads())
+            # No screen yet: it gets one once the queries that came pay for it.
+            index = Index(
+                searchable(self._fit_X),
+                metric,
+                expected_queries=0,
+                n_jobs=self._n_threads(),
+                check_finite=False,
+            )
             derived.keep(index)
         return derived.index
 
@@ -283,7 +291,15 @@ class FastNeighbors(_Estimator):
         n_threads = self._n_threads()
         index = self._fast_index()
         assert index is not None  # fastknn answers, as `_queries` says
-        found = index.search(searchable(queries), int(k) + (X is None), n_threads)
+        keys = index.search_keys(
+            searchable(queries),
+            int(k) + (X is None),
+            n_jobs=n_threads,
+            check_finite=False,  # scikit-learn has looked
+            name="X",
+        )
+        check_found(keys, "X")
+        found = as_distances(keys, index.metric), keys.rows
         if X is None:
             found = without_self(*found, spare=0)  # as scikit-learn among equal rows
         return found if return_distance else found[1]

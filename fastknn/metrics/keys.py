@@ -64,6 +64,17 @@ def no_keys(n_queries: int, k: int, metric: str, absent: bool = False) -> Keys:
     return found
 
 
+def leave_out_beyond(max_key: np.ndarray, found: Keys) -> None:
+    """Neighbors with larger keys than this, per query, become absent.
+
+    Screens are told `max_key` and leave such rows out where that spares work, and only there.
+    """
+    beyond = found.keys > max_key[:, None]
+    found.keys[beyond], found.rows[beyond] = np.inf, ABSENT
+    if found.low is not None:
+        found.low[beyond] = 0
+
+
 def merge(into: Keys, other: Keys) -> None:
     """Put the best of both in place of the first, which keeps its number of neighbors.
 

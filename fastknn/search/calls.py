@@ -10,7 +10,6 @@ from fastknn._utils.scalars import as_k
 from fastknn._utils.threads import thread_count
 from fastknn.metrics.names import metric_name
 from fastknn.search.index import Index
-from fastknn.search.policy import INDEX, Known, choose
 
 __all__ = ["knn", "knn_graph"]
 
@@ -27,8 +26,9 @@ def knn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the exact k nearest training rows of each query, in one call.
 
-    The same as ``Index(train, metric, expected_k=k).search(queries, k)``. For fewer queries than
-    pay for the choice of a screen it uses the direct screen, and for fewer than 6 none. Choosing
+    The same as ``Index(train, metric, expected_k=k, expected_queries=len(queries))`` and its
+    `search`. For fewer queries than pay for the choice of a screen it uses the direct screen, and
+    for fewer than 6 none. Choosing
     pays from about 9,000 queries for 50,000 rows of 3,072 bytes, and from 1,100 queries for 200,000
     rows of 128 floats under L2, on two threads.
 
@@ -159,13 +159,11 @@ def index_for(
     progress: ProgressArgument = None,
 ) -> Index:
     """An index of finite rows with the screen that suits so many queries for k neighbors."""
-    metric = metric_name(metric)
-    known = Known.of(train, metric, k=k, n_queries=n_queries, n_threads=thread_count(n_jobs))
     return Index(
         train,
         metric,
-        screen=choose(INDEX, known).choice,
         expected_k=k,
+        expected_queries=n_queries,
         n_jobs=n_jobs,
         check_finite=False,
         progress=progress,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from fastknn._utils.arrays import as_indices
 from fastknn._utils.changes import RowsSample
+from fastknn._utils.locks import Lock
 from fastknn._utils.matrices import as_matrix, as_queries, check_width
 from fastknn._utils.progress import ProgressArgument, check_progress, show_progress, show_status
 from fastknn._utils.scalars import as_count, as_flag, as_k, as_path
@@ -22,11 +23,19 @@ from fastknn._utils.scales import warn_of_scales
 from fastknn._utils.threads import check_n_jobs, for_each, thread_count
 from fastknn.engine import _core
 from fastknn.engine._core import cpu_level
-from fastknn.metrics.keys import Keys, as_distances, check_found, merge, no_keys
+from fastknn.metrics.keys import (
+    Keys,
+    as_distances,
+    check_found,
+    leave_out_beyond,
+    merge,
+    no_keys,
+)
 from fastknn.metrics.names import metric_name
 from fastknn.search import storage
+from fastknn.search.growth import Growth
 from fastknn.search.plan import Part, pays_threads, plan, plan_grouped, steps_by_block
-from fastknn.search.policy import INDEX, Known, choose
+from fastknn.search.policy import Known
 from fastknn.search.searcher import Searcher
 from fastknn.search.trial import choose_screen
 
@@ -35,8 +44,10 @@ __all__ = ["Index", "cpu_level", "load_index"]
 SCREENS = ("auto", "none", "direct", "quantized", "projected", "grouped")
 # Of a neighbor in a result: its key and its row.
 KEY_BYTES = 16
+# Why an index has its screen, where nothing else is known.
+AS_ASKED = "as asked"
 # Attributes that differ from run to run with the clock, or with the searches that were made.
-MEASURED = ("costs_", "_last")
+MEASURED = ("costs_", "_last", "_growth", "_lock")
 
 
 class Index:
@@ -68,10 +79,16 @@ class Index:
         nothing to gain or are too wide. "grouped" puts the rows in an order in which groups of 16
         lie close together, leaves out all groups that the box around them puts out of reach, and
         compares the others as one of the screens before: for few columns, and wherever the data
-        have few degrees of freedom. "auto" takes what is quickest on a sample of the rows.
+        have few degrees of freedom. "auto" takes what is quickest on a sample of the rows, where
+        the queries that are expected pay for the choice, and "direct" or "none" where they do not.
     expected_k : int, default 10
         Neighbors that searches will mostly want: what "auto" takes is the quickest for so many.
         Any number may be searched for.
+    expected_queries : int, optional
+        Queries of all searches together, by which "auto" decides how long it may choose: a good
+        screen of 50,000 rows of 3,072 bytes takes seconds to find. By default as many as there are
+        training rows. If more come, the search with which they pay for it chooses a better screen
+        first. None of this changes what is found.
     n_jobs : int or None, default None
         Threads used to build the index: a positive number means itself; None and -1 mean all
         that this process may use, which containers, OMP_NUM_THREADS, threadpoolctl and joblib
@@ -151,41 +168,42 @@ class Index:
         *,
         screen: str = "auto",
         expected_k: int = 10,
+        expected_queries: int | None = None,
         n_jobs: int | None = None,
         check_finite: bool = True,
         progress: ProgressArgument = None,
     ) -> None:
         _check_screen(screen)
         expected_k = as_count(expected_k, "expected_k")
+        expected_queries = _as_expected(expected_queries)
         check_progress(progress)
-        self.metric = metric_name(metric)
+        metric = metric_name(metric)
         n_threads = thread_count(n_jobs)
         train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
-        self._build(train, screen, expected_k, n_threads, progress)
+        growth = _growth(train, metric, screen, expected_k, expected_queries, n_threads)
+        stage = screen if growth is None else growth.stage
+        searcher, costs = _built(train, metric, stage, expected_k, n_threads, progress)
+        self._hold(metric, screen, searcher, costs, growth=growth)
 
-    def _build(
+    def _hold(
         self,
-        train: np.ndarray,
+        metric: str,
         screen: str,
-        k: int,
-        n_threads: int,
-        progress: ProgressArgument = None,
-        packed: Searcher | None = None,
-    ) -> None:
-        """Choose a screen and pack the rows for it; `packed` is a searcher of the same rows."""
-        self.screen = screen
-        if screen == "auto":
-            screen = choose(INDEX, Known.of(train, self.metric, k=k, n_threads=n_threads)).choice
-        with show_status(progress) as say:
-            choice = choose_screen(train, self.metric, screen, n_threads, k, packed=packed, say=say)
-            self.costs_ = choice.costs
-            say(f"building the screen: {choice.name}")
-            if choice.searcher is not None:
-                self._keep(choice.searcher)
-            elif packed is None:
-                self._keep(Searcher(train, self.metric, choice.screen, n_threads))
-            else:
-                self._keep(packed.with_screen(choice.screen, n_threads))
+        searcher: Searcher,
+        costs: dict[str, float],
+        why: str = AS_ASKED,
+        growth: Growth | None = None,
+    ) -> "Index":
+        """What every index begins with: the screen that was asked for, and what it came to."""
+        self.metric, self.screen = metric, screen
+        self._why = why if growth is None else growth.rule.why
+        self._keep(searcher)
+        self._begin(costs, growth)
+        return self
+
+    def _begin(self, costs: dict[str, float], growth: Growth | None = None) -> None:
+        """No search was made yet. Without a `growth`, the screen stays."""
+        self.costs_, self._growth, self._lock = costs, growth, Lock()
         # Of the last search: what it did, its pairs of a query and a row, and its seconds.
         self._last: tuple[_Tally, int, float] | None = None
 
@@ -194,11 +212,33 @@ class Index:
         self._sample = RowsSample(searcher.train)
         self._searcher, self.train = searcher, searcher.train
 
+    def _grow(self, n_queries: int, k: int, n_jobs: int | None, progress: ProgressArgument) -> None:
+        """Build the next screen if these queries pay for it, and nobody else is building it."""
+        growth = self._growth
+        if growth is None or not growth.count(n_queries):
+            return
+        n_threads, before = thread_count(n_jobs), self._searcher
+        rule = growth.begin(Known.of(before.train, self.metric, k=k, n_threads=n_threads))
+        if rule is None:
+            return
+        built = None
+        try:
+            searcher, costs = _built(
+                before.train, self.metric, rule.choice, k, n_threads, progress, before
+            )
+            with self._lock:
+                if self._searcher is before:  # else rows were appended meanwhile
+                    self._searcher, self.costs_, self._why = searcher, costs, rule.why
+                    built = rule
+        finally:
+            growth.end(built)
+
     def with_screen(
         self,
         screen: str,
         *,
         expected_k: int = 10,
+        expected_queries: int | None = None,
         n_jobs: int | None = None,
         progress: ProgressArgument = None,
     ) -> "Index":
@@ -211,6 +251,7 @@ class Index:
         ----------
         screen : str
         expected_k : int, default 10
+        expected_queries : int, optional
         n_jobs : int or None, default None
         progress : bool, default None
             All as for the constructor.
@@ -233,17 +274,12 @@ class Index:
         """
         _check_screen(screen)
         check_progress(progress)
-        other = Index.__new__(Index)
-        other.metric = self.metric
-        other._build(
-            self.train,
-            screen,
-            as_count(expected_k, "expected_k"),
-            thread_count(n_jobs),
-            progress,
-            packed=self._searcher,
-        )
-        return other
+        k, n_expected = as_count(expected_k, "expected_k"), _as_expected(expected_queries)
+        n_threads, packed, metric = thread_count(n_jobs), self._searcher, self.metric
+        growth = _growth(packed.train, metric, screen, k, n_expected, n_threads)
+        stage = screen if growth is None else growth.stage
+        searcher, costs = _built(packed.train, metric, stage, k, n_threads, progress, packed)
+        return Index.__new__(Index)._hold(metric, screen, searcher, costs, growth=growth)
 
     def subset(self, rows: ArrayLike, *, n_jobs: int | None = None) -> "Index":
         """An index of some of the rows, with the same screens; nothing is chosen or encoded again.
@@ -272,12 +308,10 @@ class Index:
         array([[0]])
         """
         rows = as_indices(rows, "rows", len(self))
-        other = Index.__new__(Index)
-        other.metric, other.screen, other.costs_ = self.metric, self.screen, self.costs_
         self._sample.check(self.train)
-        other._keep(self._searcher.subset(self.train[rows], rows, thread_count(n_jobs)))
-        other._last = None
-        return other
+        searcher = self._searcher.subset(self.train[rows], rows, thread_count(n_jobs))
+        other = Index.__new__(Index)
+        return other._hold(self.metric, self.screen, searcher, self.costs_, self._why)
 
     @property
     def width(self) -> int:
@@ -298,10 +332,7 @@ class Index:
     def reason(self) -> str:
         """Why these screens: what they and the direct one took on a sample, or as asked."""
         if not self.costs_:
-            if self.screen in ("none", "direct"):
-                return "as asked"
-            rule = choose(INDEX, Known.of(self.train, self.metric))
-            return rule.why if rule.choice == self.cascade else "chosen before it was copied"
+            return self._why
         others = {name: cost for name, cost in self.costs_.items() if name != self.cascade}
         if not others:
             return "no other fits these rows"
@@ -325,12 +356,15 @@ class Index:
     def __getstate__(self) -> dict:
         """What was indexed: rows, screens and codes, but nothing that was counted or timed."""
         state = {name: value for name, value in vars(self).items() if name not in MEASURED}
+        if self.costs_:
+            state["_why"] = "chosen before it was copied"
         if self._sample.changed(self.train) is None:
             del state["_sample"]  # else whoever loads it has to know
         return state
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update(state, costs_={}, _last=None)
+        vars(self).update(state)
+        self._begin({})
         if "_sample" not in state:
             self._sample = RowsSample(self.train)
 
@@ -393,11 +427,13 @@ class Index:
                 f"rows must convert to {self.train.dtype}, the type of train, without a change "
                 "of value"
             )
-        self._sample.check(self.train)
-        # Row by row, as searches read them: NumPy would choose by the strides of what is given.
-        train = np.empty((len(self) + len(rows), self.width), self.train.dtype)
-        np.concatenate([self.train, converted], out=train)
-        self._keep(self._searcher.with_more(train, thread_count(n_jobs)))
+        n_threads = thread_count(n_jobs)
+        with self._lock:
+            self._sample.check(self.train)
+            # Row by row, as searches read them: NumPy would choose by the strides of what is given.
+            train = np.empty((len(self) + len(rows), self.width), self.train.dtype)
+            np.concatenate([self.train, converted], out=train)
+            self._keep(self._searcher.with_more(train, n_threads))
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -519,8 +555,10 @@ class Index:
         if name is not None:
             warn_of_scales(queries, self.train, self.metric, name)
         check_n_jobs(n_jobs)
+        check_progress(progress)
         if max_key is not None:
             max_key = np.ascontiguousarray(max_key, np.float64)
+        self._grow(len(queries), k, n_jobs, progress)
         searcher, n_threads = self._searcher.for_neighbors(k), 1
         grouped = searcher.boxes is not None
         if pays_threads(len(queries), searcher.panels, k * KEY_BYTES, grouped):
@@ -586,9 +624,48 @@ class Index:
             for_each(run, parts, n_threads)
         for other in found[1:]:
             merge(found[0], other)
+        if max_key is not None:
+            leave_out_beyond(max_key, found[0])
 
         self._last = tally, len(queries) * len(self), time.perf_counter() - started
         return found[0]
+
+
+def _built(
+    train: np.ndarray,
+    metric: str,
+    stage: str,
+    k: int,
+    n_threads: int,
+    progress: ProgressArgument,
+    packed: Searcher | None = None,
+) -> tuple[Searcher, dict[str, float]]:
+    """The rows packed for the screen that is chosen, and what each cost that was tried.
+
+    `packed` is a searcher of the same rows.
+    """
+    with show_status(progress) as say:
+        choice = choose_screen(train, metric, stage, n_threads, k, packed=packed, say=say)
+        say(f"building the screen: {choice.name}")
+        if choice.searcher is not None:
+            return choice.searcher, choice.costs
+        if packed is None:
+            return Searcher(train, metric, choice.screen, n_threads), choice.costs
+        return packed.with_screen(choice.screen, n_threads), choice.costs
+
+
+def _growth(
+    train: np.ndarray, metric: str, screen: str, k: int, n_queries: int | None, n_threads: int
+) -> Growth | None:
+    """How an index begins and grows; None if its screen is to be as it was asked for."""
+    if screen != "auto":
+        return None
+    n_queries = len(train) if n_queries is None else n_queries
+    return Growth(Known.of(train, metric, k=k, n_queries=n_queries, n_threads=n_threads))
+
+
+def _as_expected(n_queries: int | None) -> int | None:
+    return None if n_queries is None else as_count(n_queries, "expected_queries", 0)
 
 
 def _check_screen(screen: str) -> None:
@@ -642,14 +719,10 @@ def load_index(
     about, train, screen, codes, measures, grouping = storage.load(
         as_path(path, "path"), mmap, verify
     )
-    index = Index.__new__(Index)
-    index.metric, index.screen, index.costs_ = about["metric"], about["screen"], about["costs"]
-    n_threads = thread_count(n_jobs)
-    index._keep(
-        Searcher(train, index.metric, screen, n_threads, codes or None, measures, None, grouping)
-    )
-    index._last = None
-    return index
+    metric, n_threads = about["metric"], thread_count(n_jobs)
+    searcher = Searcher(train, metric, screen, n_threads, codes or None, measures, None, grouping)
+    why = AS_ASKED if about["screen"] != "auto" else "chosen before it was saved"
+    return Index.__new__(Index)._hold(metric, about["screen"], searcher, about["costs"], why)
 
 
 class _Tally:

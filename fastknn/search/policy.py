@@ -4,8 +4,8 @@ A search is exact whatever is decided here; only its time and memory differ. `RU
 It is read from top to bottom, and the first rule that applies to what is known (`Known`) decides:
 
     when     who asks                                   what may be chosen
-    INDEX    `Index`, `knn`, `ground_truth`; and at     no screen, the direct screen, groups, or
-             each search the estimators                 "auto": a trial on a sample chooses
+    INDEX    `Index`, when it is built, and again       no screen, the direct screen, groups, or
+             as queries come (`growth.py`)              "auto": a trial on a sample chooses
     GROUPS   the trial, for rows in groups              how they are compared: by differences, as
                                                         codes ("quantized"), either of them by
                                                         trial, or as without groups ("auto")
@@ -96,7 +96,7 @@ class Known(NamedTuple):
     dtype: np.dtype
     metric: str
     k: int = 1
-    # Queries that are expected, or were seen so far. Infinite: as many as any choice needs to pay.
+    # Queries that are expected, or came so far. Infinite: as many as any choice needs to pay.
     n_queries: float = math.inf
     n_threads: int = 1
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PYTHON, run_python, set_limits
+from cases import PYTHON, let_choices_cost_nothing, run_python, set_limits
 from sklearn.datasets import load_digits
 
 from fastknn import knn
@@ -520,7 +520,7 @@ def test_tune_says_that_folds_lack_a_class(image_file, recwarn, capsys):
 
 
 def test_commands_say_that_they_choose_a_screen(image_file, monkeypatch, capsys):
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     set_limits(monkeypatch, saved_share=np.inf)
     tuning = ["tune", *image_file, "--ks", "1", "--folds", "2", "--metrics", "l2"]
     for arguments in (["classify", *image_file], tuning):

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from cases import set_limits
+from cases import let_choices_cost_nothing
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import neighbors as theirs
 from sklearn.metrics import make_scorer, mean_absolute_error
@@ -172,7 +172,7 @@ def test_regression(data, scoring, outputs, cv):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_folds_share_screens(data, dtype, monkeypatch):
     """Whatever the screen, and in numbers of rows and ks around a panel's."""
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     random = np.random.default_rng(0)
     X = (random.normal(size=(700, 40)).cumsum(axis=1) * 10 + 100).clip(0, 255).astype(dtype)
     for metric in ("l1", "l2", "cosine"):

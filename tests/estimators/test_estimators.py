@@ -295,9 +295,9 @@ def test_other_types_are_converted_once(continuous, dtype):
     train, queries = (train * 3).astype(dtype), (queries * 3).astype(dtype)
     ours = KNeighborsClassifier(5).fit(train, labels)
     assert ours.backend_ == "fastknn"
-    converted = ours._index.index.train
+    converted = ours._index.train
     distances, indices = ours.kneighbors(queries)
-    assert ours._index.index.train is converted
+    assert ours._index.train is converted
     reference = theirs.KNeighborsClassifier(5, algorithm="brute").fit(train.astype(float), labels)
     expected = reference.kneighbors(queries.astype(float))[0]
     assert_allclose(distances, expected, atol=1e-6)

@@ -88,7 +88,7 @@ def test_digits_in_every_type_against_the_reference(digits, dtype, p):
     expected_distances, expected_indices = reference_knn(test, train, 7, f"l{p}")
     assert_array_equal(indices, expected_indices)
     assert_array_equal(distances, expected_distances)
-    assert model._index.index.train.dtype == dtype
+    assert model._index.train.dtype == dtype
 
 
 def test_leave_one_out_leaves_out_by_index():
@@ -287,7 +287,7 @@ def test_few_features_get_groups_once_enough_queries_came(monkeypatch):
     expected = reference_knn(points[:8], points, 5, "l2")
     for n_queries, screen in ((3, "none"), (100, "direct"), (5000, "grouped")):
         distances, indices = model.kneighbors(points[:n_queries], 5)
-        assert model._index.index.screen == screen
+        assert model._index._growth.stage == screen
         assert_array_equal(indices[:8], expected[1][:n_queries])
         assert_array_equal(distances[:8], expected[0][:n_queries])
 
@@ -307,15 +307,15 @@ def test_a_screen_is_chosen_once_enough_queries_came(continuous, monkeypatch):
     monkeypatch.setattr(policy, "RULES", tuple(rules))
     model = KNeighborsClassifier(3, n_jobs=1).fit(train, labels)
     few = model.kneighbors(queries[:5])
-    assert model._index.index.screen == "none"
+    assert model._index._growth.stage == "none"
     expected = model.kneighbors(queries)  # 105
-    assert model._index.index.screen == "direct"
+    assert model._index._growth.stage == "direct"
     model.kneighbors()  # 300 more
-    first = model._index.index
-    assert first.screen == "auto"
+    assert model._index._growth.stage == "auto"
+    first = model._index._searcher
     for mine, other, some in zip(model.kneighbors(queries), expected, few, strict=True):
         assert_array_equal(mine, other)
         assert_array_equal(mine[:5], some)
-    assert model._index.index is first  # chosen once
-    assert seen == [105, 405, np.inf, 505]  # the third: of the index that is then built
-    assert model.fit(train, labels)._index.index.screen == "none"
+    assert model._index._searcher is first  # chosen once
+    assert seen == [105, 405]
+    assert model.fit(train, labels)._index._growth.stage == "none"

@@ -127,7 +127,7 @@ def test_pickles_are_the_same_with_every_screen(dtype, screen, monkeypatch):
     hashed = joblib.hash(model)
     choose_always(monkeypatch, screen)
     expected = model.predict_proba(queries)
-    assert model._index.index.screen == screen
+    assert model._index._growth.stage == screen
     assert joblib.hash(model) == hashed
     other = pickle.loads(pickle.dumps(model))
     assert_array_equal(other.predict_proba(queries), expected)
@@ -228,7 +228,7 @@ def test_a_screen_that_was_given_up_is_not_state():
 
 def test_a_loaded_index_has_its_screens_and_does_not_choose_again(monkeypatch, tmp_path):
     train, _, queries = data(64, np.float32, 9000)
-    index = Index(train)
+    index = Index(train, expected_queries=10**6)
     assert index.costs_
     expected = index.search(queries, 5)
     dump, hashed = pickle.dumps(index), joblib.hash(index)

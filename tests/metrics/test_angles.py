@@ -228,7 +228,7 @@ def test_estimators_are_scikit_learns(estimator, dtype):
         assert_allclose(mine[0], other[0], atol=3e-7 if dtype == np.float32 else 1e-14)
         equal = mine[1] == other[1]  # but for rows equally near, as far as either can tell
         assert equal.mean() > 0.98
-    with_screen = model._index.index.with_screen("auto")
+    with_screen = model._index.with_screen("auto")
     assert_array_equal(with_screen.search(queries, 6)[1], model.kneighbors(queries)[1])
 
 

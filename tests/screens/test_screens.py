@@ -10,6 +10,7 @@ from cases import (
     SCREENS,
     assert_finds,
     assert_same_on_every_level,
+    let_choices_cost_nothing,
     set_effort,
     set_limits,
     set_plans,
@@ -37,7 +38,7 @@ def small_plans(monkeypatch):
     """Cascades as for wide data, on data that tests can afford; auto tries them all."""
     set_plans(monkeypatch, l2=((3,), (3, 7), (7, 15)), l1=((4,), (4, 2)), fewest_groups=2)
     set_reach(monkeypatch, group_rows=64, fewest_groups=1, fewest_queries=1)
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
 
 
 def outlier(dtype, rows, width):
@@ -561,6 +562,8 @@ def test_rows_on_disk_are_never_packed(metric, tmp_path):
 
 def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
     """The two cases of the docstring, on two threads; and more threads need more queries."""
+    cheap = policy.LIMITS
+    monkeypatch.setattr(policy, "LIMITS", policy.Limits())
     images = np.broadcast_to(np.uint8(0), (50_000, 3072))
     noise = np.broadcast_to(np.float32(0), (200_000, 128))
     for rows, least, most in ((images, 5000, 12_000), (noise, 600, 2500)):
@@ -572,20 +575,20 @@ def test_one_shot_search_builds_a_screen_only_for_many_queries(monkeypatch):
         ):
             asked = known._replace(n_queries=n_queries, n_threads=n_threads)
             assert policy.choose(policy.INDEX, asked).choice == choice
-    screens = []
+    monkeypatch.setattr(policy, "LIMITS", cheap)
+    built = []
 
-    def seen(train, metric, *, screen, **options):
-        screens.append(screen)
-        return Index(train, metric, screen=screen, **options)
+    def seen(*arguments, **options):
+        built.append(Index(*arguments, **options))
+        return built[-1]
 
     monkeypatch.setattr(calls, "Index", seen)
-    set_limits(monkeypatch, saved_share=np.inf)
     data = structured(np.float32, 300, 40)
     for n_queries in (5, 20):
         found = knn(data[:n_queries], data, 3, n_jobs=1)
         expected = reference_knn(data[:n_queries], data, 3, "l2")
         assert_array_equal(found[1], expected[1])
-    assert screens == ["none", "auto"]
+    assert [index._growth.stage for index in built] == ["none", "auto"]
 
 
 class CountedTrial(trial._Trial):

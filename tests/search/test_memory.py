@@ -5,7 +5,15 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
-from cases import ANGLES, METRICS, assert_same, peak, set_effort, set_limits, set_plans
+from cases import (
+    ANGLES,
+    METRICS,
+    assert_same,
+    let_choices_cost_nothing,
+    peak,
+    set_effort,
+    set_plans,
+)
 from numpy.testing import assert_array_equal
 
 from fastknn import (
@@ -60,7 +68,7 @@ def small_blocks(monkeypatch):
         monkeypatch.setattr(module, "BLOCK_ELEMENTS", 1 << 10)
     monkeypatch.setattr(cascades, "THREADS_ELEMENTS", 1 << 11)
     set_plans(monkeypatch, sample_rows=100)
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     set_effort(monkeypatch, n_rows=100, n_queries=16, fewest_queries=16, chunk_bytes=1 << 14)
 
 

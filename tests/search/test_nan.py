@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, SCREENS, set_limits, set_sizes
+from cases import DTYPES, SCREENS, let_choices_cost_nothing, set_sizes
 from sklearn import config_context
 
 from fastknn import Index, KNeighborsTransformer, LocalOutlierFactor, NearestNeighbors
@@ -30,7 +30,7 @@ def put(rows, where, random):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_row_is_in_range(dtype, metric, screen, where, monkeypatch):
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     set_sizes(monkeypatch, thread_bytes=0)
     random = np.random.default_rng(0)
     train = random.integers(0, 200, (700, 32)).astype(dtype)

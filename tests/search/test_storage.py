@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from cases import DTYPES, METRICS, SCREENS, assert_finds, peak, set_limits, set_plans
+from cases import DTYPES, METRICS, SCREENS, assert_finds, let_choices_cost_nothing, peak, set_plans
 from numpy.testing import assert_array_equal
 
 from fastknn import Index, load_index
@@ -306,7 +306,7 @@ def test_pickles_are_never_read(saved):
 
 def test_rows_on_disk_are_not_loaded(tmp_path, monkeypatch):
     """A search takes memory for codes and candidates, not for the training rows."""
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     train = rows(np.float64, 20_000, 0, width=200)
     Index(train, screen="projected").save(tmp_path / "saved")
 

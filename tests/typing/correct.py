@@ -6,7 +6,9 @@ import fastknn
 from fastknn import Index, KNeighborsClassifier, ground_truth, knn, knn_graph, vote
 
 rows = np.eye(9, dtype=np.float32)
-index = Index(rows, metric="l1", screen="direct", expected_k=3, n_jobs=2, progress=True)
+index = Index(
+    rows, metric="l1", screen="direct", expected_k=3, expected_queries=9, n_jobs=2, progress=True
+)
 distances, indices = index.search(rows, k=3)
 reveal_type(index)
 reveal_type(distances)

@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import set_limits
+from cases import let_choices_cost_nothing, set_limits
 from sklearn.datasets import load_digits
 
 import fastknn
@@ -93,7 +93,7 @@ def test_an_index_is_not_written_over_anything(tmp_path):
 @pytest.fixture
 def chosen(monkeypatch):
     """Rows for which a screen is chosen, however few they are."""
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     set_limits(monkeypatch, saved_share=np.inf)
     return np.random.default_rng(0).normal(size=(400, 40)).astype(np.float32)
 
@@ -303,6 +303,14 @@ MISTAKES = {
     "probe: labels": (lambda: probe(ROWS, CLASS, ROWS, CLASS[1:]), "test_labels must have a label"),
     "probe: ks": (lambda: probe(ROWS, CLASS, ROWS, CLASS, [0]), "ks must be at least 1"),
     "Index: expected_k": (lambda: Index(ROWS, expected_k=0), "expected_k must be at least 1"),
+    "Index: expected_queries": (
+        lambda: Index(ROWS, expected_queries=-1),
+        "expected_queries must be at least 0",
+    ),
+    "with_screen: expected_queries": (
+        lambda: Index(ROWS).with_screen("auto", expected_queries=-2),
+        "expected_queries must be at least 0",
+    ),
     "Index: n_jobs": (lambda: Index(ROWS, n_jobs=0), "n_jobs must not be 0"),
     "cross_validate_k: ks": (
         lambda: cross_validate_k(ROWS, CLASS, [1, 25]),

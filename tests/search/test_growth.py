@@ -1,39 +1,46 @@
 """The index that grows with its queries: its choices, from one thread and from many."""
 
 import os
+import pickle
 import threading
 import time
 
 import numpy as np
 import pytest
-from cases import choose_always, points, set_limits
+from cases import choose_always, let_choices_cost_nothing, points
 from numpy.testing import assert_array_equal
 
+from fastknn import load_index
 from fastknn._utils.locks import Lock
 from fastknn.reference import reference_knn
-from fastknn.search import adaptive, policy, searcher
-from fastknn.search.adaptive import AdaptiveIndex
+from fastknn.search import growth, policy, searcher
+from fastknn.search import index as index_module
 from fastknn.search.index import Index
+
+
+def growing(train: np.ndarray) -> Index:
+    """An index that begins without a screen, as those of the estimators do."""
+    return Index(train, expected_queries=0, n_jobs=1)
 
 
 def test_one_of_many_threads_builds_the_next_screen(monkeypatch):
     """All others go on with the screen that is there, and every query is counted."""
     train, built = points(np.float32, 400, 9), []
-    index = AdaptiveIndex(train, "l2", 1)
-    with_screen, everybody = Index.with_screen, threading.Barrier(8, timeout=60)
+    index = growing(train)
+    build, everybody = index_module._built, threading.Barrier(8, timeout=60)
 
-    def slow(self, screen, **options):
-        built.append(screen)
+    def slow(train, metric, stage, *arguments):
+        built.append(stage)
         time.sleep(0.3)
-        return with_screen(self, screen, **options)
+        return build(train, metric, stage, *arguments)
 
-    monkeypatch.setattr(Index, "with_screen", slow)
+    monkeypatch.setattr(index_module, "_built", slow)
     found, seconds = [], []
 
     def search():
         everybody.wait()
         began = time.perf_counter()
-        found.append(index.search(train[:7], 3, 1))
+        found.append(index.search(train[:7], 3, n_jobs=1))
         seconds.append(time.perf_counter() - began)
 
     threads = [threading.Thread(target=search) for _ in range(8)]
@@ -42,8 +49,8 @@ def test_one_of_many_threads_builds_the_next_screen(monkeypatch):
     for thread in threads:
         thread.join(60)
     assert built == ["direct"]
-    assert index.n_queries == 56
-    assert index.index.screen == "direct"
+    assert index._growth.n_queries == 56
+    assert index.cascade == "direct"
     assert sorted(seconds)[-2] < 0.3 < max(seconds)  # one has waited: the one that built
     expected = reference_knn(train[:7], train, 3, "l2")
     for distances, indices in found:
@@ -53,29 +60,75 @@ def test_one_of_many_threads_builds_the_next_screen(monkeypatch):
 
 def test_rows_that_are_appended_while_a_screen_is_built_stay(monkeypatch):
     train = points(np.float32, 60, 5)
-    index = AdaptiveIndex(train[:50], "l2", 1)
-    with_screen = Index.with_screen
+    index = growing(train[:50])
+    build = index_module._built
 
-    def appended_meanwhile(self, screen, **options):
-        grown = with_screen(self, screen, **options)
+    def appended_meanwhile(*arguments):
+        built = build(*arguments)
         index.append(train[50:])
-        return grown
+        return built
 
-    monkeypatch.setattr(Index, "with_screen", appended_meanwhile)
-    index.search(train, 1, 1)
-    assert len(index.index) == 60
-    assert_array_equal(index.search(train, 1, 1)[1].ravel(), np.arange(60))
+    monkeypatch.setattr(index_module, "_built", appended_meanwhile)
+    index.search(train, 1)
+    assert len(index) == 60
+    assert_array_equal(index.search(train, 1)[1].ravel(), np.arange(60))
 
 
 def test_a_screen_that_cannot_be_built_does_not_end_the_growing(monkeypatch):
     train = points(np.float32, 60, 5)
-    index = AdaptiveIndex(train, "l2", 1)
+    index = growing(train)
     with monkeypatch.context() as patch:
-        patch.setattr(Index, "with_screen", lambda *_, **__: 1 / 0)
+        patch.setattr(index_module, "_built", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            index.search(train, 1, 1)
-    index.search(train, 1, 1)
-    assert index.index.screen == "direct"
+            index.search(train, 1)
+    assert index._growth.stage == "none"
+    index.search(train, 1)
+    assert index._growth.stage == "direct"
+
+
+def test_an_index_expects_as_many_queries_as_it_has_rows(monkeypatch):
+    """And has a better screen once more have come, unless its screen was asked for."""
+    train = points(np.float32, 600, 24)
+    let_choices_cost_nothing(monkeypatch)
+
+    def pays(known, limits):
+        return known.n_queries > 900
+
+    rules = (
+        rule._replace(applies=pays) if rule.choice == "auto" else rule for rule in policy.RULES
+    )
+    monkeypatch.setattr(policy, "RULES", tuple(rules))
+    assert Index(train)._growth.n_expected == 600
+    assert Index(train, expected_queries=1000)._growth.stage == "auto"
+    index, asked = Index(train), Index(train, screen="direct")
+    for n_searches, stage in ((1, "direct"), (1, "direct"), (1, "auto")):
+        for _ in range(n_searches):
+            index.search(train[:400], 2)
+            asked.search(train[:400], 2)
+        assert index._growth.stage == stage
+    assert index.costs_
+    assert not asked.costs_
+    other = asked.with_screen("auto")
+    assert (other._growth.stage, other._growth.n_expected) == ("direct", 600)
+
+
+@pytest.mark.parametrize("how", ["pickle", "subset", "load"])
+def test_what_is_copied_keeps_its_screen(how, monkeypatch, tmp_path):
+    """Whoever loads it chooses nothing: the rows may be on disk, or the loader in a hurry."""
+    train = points(np.float32, 600, 24)
+    index = Index(train)
+    index.save(tmp_path / "saved")
+    copy = {
+        "pickle": lambda: pickle.loads(pickle.dumps(index)),
+        "subset": lambda: index.subset(np.arange(500)),
+        "load": lambda: load_index(tmp_path / "saved", mmap=True),
+    }[how]()
+    let_choices_cost_nothing(monkeypatch)
+    monkeypatch.setattr(index_module, "choose_screen", None)
+    for _ in range(4):
+        copy.search(train, 2)
+    assert copy.cascade == index.cascade
+    assert copy.reason in (index.reason, "chosen before it was saved")
 
 
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
@@ -84,7 +137,7 @@ def test_what_is_packed_is_kept_for_the_next_choice(metric, monkeypatch):
     train = points(np.float32, 600, 24)
     index = Index(train, metric, screen="none").with_screen("direct")
     direct = index._searcher
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     assert index.with_screen("direct")._searcher is direct
     cascade = index.with_screen("quantized")._searcher
     assert cascade.codes
@@ -98,7 +151,7 @@ def test_what_is_packed_is_kept_for_the_next_choice(metric, monkeypatch):
 def test_the_trial_searches_what_is_packed(monkeypatch):
     train = points(np.float32, 600, 24)
     index = Index(train, "l2", screen="direct")
-    set_limits(monkeypatch, small_elements=0)
+    let_choices_cost_nothing(monkeypatch)
     searched = []
     block = type(index._searcher).block
 
@@ -107,19 +160,19 @@ def test_the_trial_searches_what_is_packed(monkeypatch):
         return block(self, *arguments, **options)
 
     monkeypatch.setattr(type(index._searcher), "block", seen)
-    index.with_screen("auto")
+    index.with_screen("auto", expected_queries=10**6)
     assert searched[0] is index._searcher
 
 
 def test_screens_never_go_back(monkeypatch):
     train = points(np.float32, 60, 5)
-    index = AdaptiveIndex(train, "l2", 1)
+    index = growing(train)
     choose_always(monkeypatch, "direct")
-    index.search(train, 1, 1)
+    index.search(train, 1)
     choose_always(monkeypatch, "none")
-    index.search(train, 1, 1)
-    assert index.index.screen == "direct"
-    assert adaptive.SCREENS == ("none", "direct", "grouped", "auto")
+    index.search(train, 1)
+    assert index._growth.stage == "direct"
+    assert growth.STAGES == ("none", "direct", "grouped", "auto")
 
 
 def test_each_index_has_its_own_lock(monkeypatch):
