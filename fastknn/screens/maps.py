@@ -4,6 +4,7 @@ A map z has dist(z(q), z(x)) <= dist(q, x). Each map here says, with its values,
 lie from the exact ones because of float32.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,16 +79,28 @@ class ByteDirections:
 
     def __init__(self, matrix: np.ndarray, scale: np.ndarray, mean: np.ndarray) -> None:
         self.matrix, self.scale, self.mean = matrix, scale, mean
-        self.width = matrix.shape[1]
         points = np.full((self.width + 2, len(mean)), _core.CODE_ZERO, np.uint8)
-        points[:-2] += matrix.T.view(np.uint8)  # modulo 256
-        points[-1] = mean
+        points[1] = mean
+        points[2:] += matrix.T.view(np.uint8)  # modulo 256
         whole = matrix.astype(np.float64)
         squares = np.square(points, dtype=np.float64).sum(axis=1)
-        self._added = squares[:-2] - squares[-2] - 2 * (mean.astype(np.float64) @ whole)
+        self._added = squares[2:] - squares[0] - 2 * (mean.astype(np.float64) @ whole)
         self._squares = np.square(whole * scale).sum(axis=0)
         self._panels = _core.Panels(points, "dot")
         self._panels.pack(0, self._panels.n_panels)
+
+    @property
+    def width(self) -> int:
+        """The number of directions."""
+        return self.matrix.shape[1]
+
+    def first(self, n: int) -> "ByteDirections":
+        """The first n of these directions; what is packed is shared."""
+        some = copy.copy(self)
+        some.matrix, some.scale = self.matrix[:, :n], self.scale[:n]
+        some._added, some._squares = self._added[:n], self._squares[:n]
+        vars(some).pop("_floats", None)
+        return some
 
     @cached_property
     def _floats(self) -> Product:
@@ -103,13 +116,15 @@ class ByteDirections:
 
     def of_bytes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Products with rows of bytes minus the mean, and the norms of these, rounded once each."""
-        squares = np.empty((len(rows), self.width + 2))
+        panel_rows = self._panels.panel_rows
+        n_panels = -(-(self.width + 2) // panel_rows)
+        squares = np.empty((len(rows), min(n_panels * panel_rows, self._panels.n_rows)))
         block = _core.QueryBlock(self._panels, np.ascontiguousarray(rows))
-        block.write_distances(squares, 0, self._panels.n_panels)
-        along = squares[:, -2:-1] - squares[:, :-2]
+        block.write_distances(squares, 0, n_panels)
+        along = squares[:, :1] - squares[:, 2 : self.width + 2]
         along += self._added
         along *= self.scale / 2
-        return along, np.sqrt(squares[:, -1])
+        return along, np.sqrt(squares[:, 1])
 
     def __reduce__(self) -> tuple:
         return ByteDirections, (self.matrix, self.scale, self.mean)

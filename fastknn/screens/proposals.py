@@ -29,6 +29,8 @@ from fastknn.screens.quantization import quantize_l1
 
 # Wider codes are not made: their inner products stay within an int32.
 WIDEST_CODES = _core.DEPTH_LIMIT_BYTES
+# Axes with less than this share of the largest energy are those of rounding.
+NO_ENERGY = 1e-12
 # Features are clustered by all their correlations: 200 MB at this width.
 WIDEST_CLUSTERING = 5000
 
@@ -39,15 +41,30 @@ def principal_directions(
     """The first principal directions of a sample of centered rows, as columns.
 
     Randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4) in float32:
-    which directions come out only decides how tight the bound is, never whether it holds.
+    which directions come out only decides how tight the bound is, never whether it holds. Two
+    rounds find as much of CIFAR-10's energy as three but for the last of 511 directions.
     """
     width = centered.shape[1]
     size = min(*centered.shape, n_directions + 16)
     basis = generator.normal(size=(width, size)).astype(np.float32)
-    for _ in range(3):
-        basis = np.linalg.qr(centered.T @ (centered @ basis))[0]
-    right = np.linalg.svd(centered @ basis, full_matrices=False)[2]
-    return np.linalg.qr(basis @ right[:n_directions].T)[0]
+    for _ in range(2):
+        basis = centered.T @ (centered @ basis)
+        energy, along = _principal_axes(basis)
+        # Columns without energy stay short: the last step makes them directions like any others.
+        length = np.sqrt(np.maximum(energy, max(energy[0] * NO_ENERGY, SMALLEST)))
+        basis = basis @ (along / length).astype(np.float32)
+    along = _principal_axes(centered @ basis)[1]
+    return np.linalg.qr(basis @ along[:, :n_directions].astype(np.float32))[0]
+
+
+def _principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The squared singular values of rows that are not many times wider than long, and the axes.
+
+    By the small matrix rows'rows, which takes a fifth of the time of a factorisation of the rows.
+    """
+    exact = rows.astype(np.float64)
+    energy, axes = np.linalg.eigh(exact.T @ exact)
+    return energy[::-1], axes[:, ::-1]
 
 
 @dataclass
@@ -183,9 +200,11 @@ def _propose_l2(
 
 def _first(directions: np.ndarray | ByteDirections, n: int) -> Product | ByteDirections:
     """The first n directions."""
-    if isinstance(directions, ByteDirections):
-        return ByteDirections(directions.matrix[:, :n], directions.scale[:n], directions.mean)
-    return Product(directions[:, :n])
+    return (
+        directions.first(n)
+        if isinstance(directions, ByteDirections)
+        else Product(directions[:, :n])
+    )
 
 
 def _random_rotation(width: int, generator: np.random.Generator) -> Product | Hadamard:
