@@ -5,13 +5,15 @@ import math
 import numpy as np
 
 from fastknn._utils.arrays import as_ndarray
-from fastknn._utils.dtypes import check_values, native_type
+from fastknn._utils.dtypes import NATIVE, check_values, native_type
 from fastknn._utils.tables import array_of_columns, is_table, table_as_array
 
 # Elements that are looked at one by one, without a sum first.
 FEW_ELEMENTS = 4096
 # Values looked at in one go: bounds the memory that a check needs.
 CHECK_ELEMENTS = 1 << 20
+# The types that are searched as they are, by NumPy's letters.
+PLAIN = "".join(dtype.char for dtype in NATIVE)
 
 
 def as_matrix(array, name: str, check_finite: bool = True) -> np.ndarray:
@@ -48,6 +50,9 @@ def checked_matrix(
     may_be_none : bool
         Whether zero rows are accepted, as they are for queries.
     """
+    if _is_plain(array, width):  # most single queries: the rest takes longer than their search
+        if not check_finite or array.dtype.kind != "f" or np.isfinite(array).all():
+            return array
     array = as_array(array, name)
     if array.ndim != 2:
         rows, columns = "n_queries" if name == "queries" else "n_rows", width or "width"
@@ -63,6 +68,19 @@ def checked_matrix(
     if check_finite:
         _check_finite(array, name)
     return array
+
+
+def _is_plain(array, width: int | None) -> bool:
+    """Whether this is a small ndarray of a type and layout that is searched as it is."""
+    return (
+        type(array) is np.ndarray
+        and array.ndim == 2
+        and 0 < array.size <= FEW_ELEMENTS
+        and (width is None or array.shape[1] == width)
+        and array.dtype.char in PLAIN
+        and array.dtype.isnative
+        and array.flags.carray
+    )
 
 
 def shape_hint(shape: tuple[int, ...], name: str, width: int | None) -> str:

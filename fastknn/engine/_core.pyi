@@ -148,7 +148,20 @@ def quantize(
     largest: np.ndarray,
 ) -> None: ...
 def project(
-    centered: np.ndarray, directions: np.ndarray, points: np.ndarray, norms: np.ndarray
+    rows: np.ndarray,
+    mean: np.ndarray,
+    largest: float,
+    directions: np.ndarray,
+    points: np.ndarray,
+    norms: np.ndarray,
+) -> None: ...
+def reorder(
+    rows: np.ndarray,
+    mean: np.ndarray,
+    largest: float,
+    order: np.ndarray,
+    points: np.ndarray,
+    sums: np.ndarray,
 ) -> None: ...
 def reservoir_bytes(k: int, n_rows: int, angles: bool) -> int: ...
 def topk(distances: np.ndarray, values: np.ndarray, indices: np.ndarray) -> int: ...

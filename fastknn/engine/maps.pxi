@@ -72,36 +72,84 @@ def hadamard_rounds(rows, order, signs, Py_ssize_t block, out):
             result += padded
 
 
-def project(centered, directions, points, norms):
-    """Project rows onto a few directions: points = centered @ directions, in float32.
+ctypedef fused given_type:
+    float
+    double
+    uint8_t
 
-    Each element is a sum in order of the columns; norms gets those of the rows, in float64.
 
-    centered : ndarray (n, width) of float32; directions : (width, n_directions) of float32;
-    points : (n, n_directions) of float32; norms : (n,) of float64; all C-contiguous.
+cdef inline bint center_row(const given_type *row, const float *mean, Py_ssize_t width,
+                            double largest, float *centered) noexcept nogil:
+    """Subtract the mean, rounding once (float64: twice); False if an element is not below largest.
+
+    Such a row becomes the mean.
     """
-    cdef const float *row = <float *>address(centered)
-    cdef const float *first = <float *>address(directions)
-    cdef const float *direction
-    cdef float *point = <float *>address(points)
-    cdef double *norm = <double *>address(norms)
-    cdef Py_ssize_t n = len(centered), width = centered.shape[1], n_directions = points.shape[1]
+    cdef Py_ssize_t j
+    cdef bint inside = True
+    for j in range(width):
+        inside &= fabs(row[j]) < largest
+        if given_type is double:
+            centered[j] = <float>(row[j] - mean[j])
+        else:
+            centered[j] = <float>row[j] - mean[j]
+    if not inside:
+        memset(centered, 0, width * sizeof(float))
+    return inside
+
+
+def project(const given_type[:, ::1] rows, const float[::1] mean, double largest,
+            const float[:, ::1] directions, float[:, ::1] points, double[::1] norms):
+    """Project rows about a mean onto a few directions: points = (rows - mean) @ directions.
+
+    In float32; each element is a sum in order of the columns. norms gets those of the centered
+    rows, in float64, and infinity for rows with an element that is not below `largest`: these are
+    taken for the mean.
+
+    rows : ndarray (n, width) of float32, float64 or uint8; directions : (width, n_directions);
+    points : (n, n_directions); norms : (n,)
+    """
+    cdef Py_ssize_t n = rows.shape[0], width = rows.shape[1], n_directions = points.shape[1]
     cdef Py_ssize_t i, j, p
+    cdef const float *direction
+    cdef float *point
+    cdef float *centered
     cdef double square
-    cdef float value
+    cdef bint inside
+    scratch = np.empty(width, np.float32)
+    centered = <float *>address(scratch)
     with nogil:
         for i in range(n):
+            inside = center_row(&rows[i, 0], &mean[0], width, largest, centered)
+            point, direction, square = &points[i, 0], &directions[0, 0], 0
             memset(point, 0, n_directions * sizeof(float))
-            square, direction = 0, first
             for j in range(width):
-                value = row[j]
-                square += <double>value * value
+                square += <double>centered[j] * centered[j]
                 for p in range(n_directions):
-                    point[p] += value * direction[p]
+                    point[p] += centered[j] * direction[p]
                 direction += n_directions
-            norm[i] = sqrt(square)
-            row += width
-            point += n_directions
+            norms[i] = sqrt(square) if inside else INFINITY
+
+
+def reorder(const given_type[:, ::1] rows, const float[::1] mean, double largest,
+            const int64_t[::1] order, float[:, ::1] points, double[::1] sums):
+    """Put the columns of rows about a mean into an order: points = (rows - mean)[:, order].
+
+    sums gets those of their magnitudes, in float64, and infinity as for `project`.
+    """
+    cdef Py_ssize_t n = rows.shape[0], width = rows.shape[1], i, j
+    cdef float *centered
+    cdef double total
+    cdef bint inside
+    scratch = np.empty(width, np.float32)
+    centered = <float *>address(scratch)
+    with nogil:
+        for i in range(n):
+            inside = center_row(&rows[i, 0], &mean[0], width, largest, centered)
+            total = 0
+            for j in range(width):
+                points[i, j] = centered[order[j]]
+                total += fabs(centered[j])
+            sums[i] = total if inside else INFINITY
 
 
 def quantize(values, slack, double smallest, codes, scale, missed, largest):

@@ -32,6 +32,8 @@ from fastknn.screens.maps import (
 )
 from fastknn.screens.proposals import in_range, principal_directions, sample_places
 
+# How far coordinates that underflow may be off.
+UNDERFLOW = SMALLEST**2
 # Ranges of rows that are ordered by one thread each, for every thread.
 RANGES_PER_THREAD = 4
 
@@ -154,43 +156,48 @@ def _feature_map(sample: np.ndarray) -> GroupSums:
 
 def _image(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images in float32, and how far each lies at most from the exact one; infinite if unknown."""
-    outside = None
-    if rows.dtype.kind == "f" and not np.abs(rows).max() < LARGEST:
-        outside = ~(np.abs(rows).max(axis=1) < LARGEST)
-        rows = np.where(outside[:, None], map.mean, rows)
-    stage = map.stages[0]
+    rows, stage = np.ascontiguousarray(rows), map.stages[0]
     if isinstance(map, Projection) and isinstance(stage, ProjectionStage) and not stage.rest:
         points, errors = _rotated(map, rows)
     elif isinstance(stage, Groups) and len(stage.ends) == len(stage.order):
         points, errors = _reordered(map.mean, stage, rows)
     else:
-        ((values, slack),) = map.values(rows)
-        points = values.astype(np.float32)
-        # Rounding moves each coordinate by at most U32 of it; their sum bounds both metrics.
-        errors = slack + U32 * 1.01 * np.abs(values).sum(axis=1)
-    errors += SMALLEST**2  # of what underflows
-    if outside is not None:
-        errors[outside] = np.inf
+        points, errors = _mapped(map, rows)
+    errors += UNDERFLOW
     return points, errors
 
 
 def _rotated(map: Projection, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The image under a projection onto all directions: the same bound as `Projection.values`."""
-    centered, directions = _minus(rows, map.mean), map.directions
+    directions = map.directions
     assert isinstance(directions, Product)
     points = np.empty((len(rows), directions.width), np.float32)
-    norms = np.empty(len(rows))
-    _core.project(np.ascontiguousarray(centered), directions.matrix, points, norms)
-    norms *= (directions.whole_loss + 4 * U32) * (1 + 4 * U32)
-    return points, norms
+    errors = np.empty(len(rows))
+    _core.project(rows, map.mean, LARGEST, directions.matrix, points, errors)
+    errors *= (directions.whole_loss + 4 * U32) * (1 + 4 * U32)
+    return points, errors
 
 
 def _reordered(mean: np.ndarray, stage: Groups, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The image where every feature is a group: features in another order."""
-    centered = _minus(rows, mean)
-    ones = np.ones(centered.shape[1], np.float32)
-    errors = (np.abs(centered) @ ones).astype(np.float64) * (4.04 * U32)
-    return centered[:, stage.order], errors
+    points, errors = np.empty(rows.shape, np.float32), np.empty(len(rows))
+    _core.reorder(rows, mean, LARGEST, stage.order, points, errors)
+    errors *= 4.04 * U32
+    return points, errors
+
+
+def _mapped(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image under any other map."""
+    outside = None
+    if rows.dtype.kind == "f" and not np.abs(rows).max() < LARGEST:
+        outside = ~(np.abs(rows).max(axis=1) < LARGEST)
+        rows = np.where(outside[:, None], map.mean, rows)
+    ((values, slack),) = map.values(rows)
+    # Rounding moves each coordinate by at most U32 of it; their sum bounds both metrics.
+    errors = slack + U32 * 1.01 * np.abs(values).sum(axis=1)
+    if outside is not None:
+        errors[outside] = np.inf
+    return values.astype(np.float32), errors
 
 
 def _images(
