@@ -50,9 +50,11 @@ def checked_matrix(
     may_be_none : bool
         Whether zero rows are accepted, as they are for queries.
     """
-    if _is_plain(array, width):  # most single queries: the rest takes longer than their search
-        if not check_finite or array.dtype.kind != "f" or np.isfinite(array).all():
-            return array
+    # Most single queries: what follows takes longer than their search.
+    if _is_plain(array, width) and (
+        not check_finite or array.dtype.kind != "f" or np.isfinite(array).all()
+    ):
+        return array
     array = as_array(array, name)
     if array.ndim != 2:
         rows, columns = "n_queries" if name == "queries" else "n_rows", width or "width"

@@ -108,6 +108,8 @@ def test_an_index_expects_as_many_queries_as_it_has_rows(monkeypatch):
         assert index._growth.stage == stage
     assert index.costs_
     assert not asked.costs_
+    with pytest.raises(TypeError, match="expected_queries must be an integer"):
+        asked.with_screen("auto", expected_queries=2.5)
     other = asked.with_screen("auto")
     assert (other._growth.stage, other._growth.n_expected) == ("direct", 600)
 

@@ -307,10 +307,6 @@ MISTAKES = {
         lambda: Index(ROWS, expected_queries=-1),
         "expected_queries must be at least 0",
     ),
-    "with_screen: expected_queries": (
-        lambda: Index(ROWS).with_screen("auto", expected_queries=-2),
-        "expected_queries must be at least 0",
-    ),
     "Index: n_jobs": (lambda: Index(ROWS, n_jobs=0), "n_jobs must not be 0"),
     "cross_validate_k: ks": (
         lambda: cross_validate_k(ROWS, CLASS, [1, 25]),
