@@ -6,9 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 from contenders import SKLEARN_METRIC
+from data import STRUCTURED
 from measure import timed
 
-SHAPES = [(n, d) for n in (100, 1000, 5000, 20_000) for d in (2, 6, 16, 64, 256, 784)]
+SIZES = (100, 1000, 5000, 20_000)
+WIDTHS = (2, 3, 4, 5, 6, 16, 64, 256, 784)
+# Floats of few degrees of freedom, in which trees are quick.
+KINDS = ("random walk", "lags of a series", "bent sheet", "6 factors", "cells")
 
 
 @pytest.mark.full
@@ -36,19 +40,28 @@ def test_drop_in(benchmark, metric, dtype):
                 all_.append(timed(run, rest=0))
         return [float(np.median(all_)) for all_ in seconds]
 
+    def rows_of(kind: int | str, n: int) -> np.ndarray:
+        """Noise of so many columns, or rows of a kind; rounded and cut where they are bytes."""
+        if isinstance(kind, int):
+            return (generator.normal(size=(n, kind)) * 40 + 128).clip(0, 255).astype(dtype)
+        return STRUCTURED[kind](generator, n).astype(dtype)
+
     def sweep() -> None:
-        for (n_rows, width), n_queries, k in itertools.product(SHAPES, (1, 100, 1000), (1, 10)):
+        kinds = WIDTHS if dtype == "uint8" else WIDTHS + KINDS
+        for n_rows, kind, n_queries, k in itertools.product(SIZES, kinds, (1, 100, 1000), (1, 10)):
+            both = rows_of(kind, n_rows + n_queries)
+            width = both.shape[1]
             if metric == "l1" and n_rows * width * n_queries > 2e9:
                 continue  # seconds each, for scikit-learn
-            rows, queries = (
-                (generator.normal(size=(n, width)) * 40 + 128).clip(0, 255).astype(dtype)
-                for n in (n_rows, n_queries)
-            )
+            chosen = generator.permutation(len(both))
+            rows, queries = both[np.sort(chosen[n_queries:])], both[chosen[:n_queries]]
             makers = [
                 partial(module, n_neighbors=k, metric=SKLEARN_METRIC[metric])
                 for module in (NearestNeighbors, theirs.NearestNeighbors)
             ]
             shape = f"{n_rows} x {width}, {n_queries} queries, k={k}"
+            if isinstance(kind, str):
+                shape = f"{kind}, {shape}"
             if n_queries == 1:
                 ours, other = in_turns(
                     [lambda make=make: make().fit(rows).kneighbors(queries) for make in makers]  # noqa: B023

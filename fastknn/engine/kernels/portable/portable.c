@@ -91,4 +91,5 @@
 #define FLOAT_IS_CANDIDATE(score, threshold) ((score) <= (threshold) || (score) == HUGE_VAL)
 #include "../templates/floats.h"
 
+#define DOUBLE_LANES 2
 #include "../templates/level.h"

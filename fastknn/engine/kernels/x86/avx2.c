@@ -117,4 +117,5 @@ static ALWAYS_INLINE __m128i narrow_i64(__m256i sums)
                      _mm256_cmp_pd(score, _mm256_set1_pd(HUGE_VAL), _CMP_EQ_OQ)))
 #include "../templates/floats.h"
 
+#define DOUBLE_LANES 4
 #include "../templates/level.h"

@@ -141,4 +141,5 @@ static ALWAYS_INLINE int32_t l2_block(size_t count, const uint8_t *a, const uint
         _mm512_slli_epi32(_mm512_add_epi32(sums[0], sums[1]), 7)));
 }
 
+#define DOUBLE_LANES 8
 #include "../templates/level.h"
