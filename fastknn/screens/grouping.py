@@ -34,6 +34,8 @@ from fastknn.screens.proposals import in_range, principal_directions, sample_pla
 
 # How far coordinates that underflow may be off.
 UNDERFLOW = SMALLEST**2
+# Rows below which a second thread costs more time than it saves.
+ROWS_PER_THREAD = 8192
 # Ranges of rows that are ordered by one thread each, for every thread.
 RANGES_PER_THREAD = 4
 
@@ -57,6 +59,7 @@ class Grouping:
         map = _fitted_map(rows, metric, np.random.default_rng(seed))
         if map is None:
             return None
+        n_threads = min(n_threads, 1 + len(rows) // ROWS_PER_THREAD)
         values, errors = _images(map, rows, n_threads)
         numbers = ordered(values, n_threads)
         return cls(map, numbers, *_boxes(values, errors[numbers]))

@@ -5,8 +5,8 @@ from fastknn.search.policy import INDEX, Known, Rule, choose
 
 __all__ = ["Growth"]
 
-# What an index has, one after another; "auto" is what the trial has chosen.
-STAGES = ("none", "direct", "grouped", "auto")
+# What an index has, one after another: see `policy.INDEX`.
+STAGES = ("none", "direct", "promising", "grouped", "auto")
 # Growth of the number of queries after which the policy is asked again: asking takes longer than
 # the search of one query among few rows.
 ASK_AGAIN = 1.1
@@ -30,6 +30,8 @@ class Growth:
         self.rule: Rule = choose(INDEX, known)
         self.n_expected, self.n_queries = known.n_queries, 0
         self._asked_at, self._is_building, self._lock = known.n_queries, False, Lock()
+        # Queries that were searched in the direct screen, and what they took on all threads.
+        self._n_direct, self._direct_seconds = 0, 0.0
 
     @property
     def stage(self) -> str:
@@ -55,6 +57,22 @@ class Growth:
                 and self.n_queries > ASK_AGAIN * self._asked_at
             )
 
+    def took(self, n_queries: int, seconds: float) -> None:
+        """Note what a search took, on all its threads together.
+
+        How long the direct screen takes depends on the data: where differences are small beside
+        the values, several times as long as the policy would guess.
+
+        Parameters
+        ----------
+        n_queries : int
+        seconds : float
+        """
+        if self.stage == "direct":
+            with self._lock:
+                self._n_direct += n_queries
+                self._direct_seconds += seconds
+
     def begin(self, known: Known) -> Rule | None:
         """Say which screen comes next, if it pays and nobody builds one: the caller builds it.
 
@@ -72,7 +90,9 @@ class Growth:
             if self._is_building:
                 return None
             self._asked_at = max(self.n_expected, self.n_queries)
-            rule = choose(INDEX, known._replace(n_queries=self._asked_at))
+            seconds = self._direct_seconds / self._n_direct if self._n_direct else None
+            known = known._replace(n_queries=self._asked_at, direct_seconds=seconds)
+            rule = choose(INDEX, known)
             if STAGES.index(rule.choice) <= STAGES.index(self.stage):
                 return None
             self._is_building = True

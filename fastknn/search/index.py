@@ -215,8 +215,8 @@ class Index:
     def _grow(self, n_queries: int, k: int, n_jobs: int | None, progress: ProgressArgument) -> None:
         """Build the next screen if these queries pay for it, and nobody else is building it."""
         growth = self._growth
-        if growth is None or not growth.count(n_queries):
-            return
+        if growth is None or self._searcher.grouping is not None or not growth.count(n_queries):
+            return  # nothing is quicker than groups that pay
         n_threads, before = thread_count(n_jobs), self._searcher
         rule = growth.begin(Known.of(before.train, self.metric, k=k, n_threads=n_threads))
         if rule is None:
@@ -628,6 +628,8 @@ class Index:
             leave_out_beyond(max_key, found[0])
 
         self._last = tally, len(queries) * len(self), time.perf_counter() - started
+        if self._growth is not None and searcher is self._searcher:
+            self._growth.took(len(queries), tally.seconds)
         return found[0]
 
 
@@ -726,13 +728,13 @@ def load_index(
 
 
 class _Tally:
-    """What the blocks of a search did, added up."""
+    """What the blocks of a search did, added up; seconds are those of all threads together."""
 
     def __init__(self) -> None:
         self.candidates: list[int] = []
         self.stage_seconds: list[float] = []
         self.screened = self.refined = self.given_up = self.groups = 0
-        self.encoding = self.direct = 0.0
+        self.encoding = self.direct = self.seconds = 0.0
 
     def add(self, blocks: "list[_core.QueryBlock]") -> None:
         """Take in one part's blocks: the one it began with, and the direct one it may end with."""
@@ -744,6 +746,7 @@ class _Tally:
         self.given_up += sum(block.screened for block in others)
         self.groups += sum(block.boxes_compared for block in blocks)
         self.direct += sum(block.seconds for block in others)
+        self.seconds += sum(block.seconds for block in blocks)
         self.encoding += sum(block.encoding_seconds for block in blocks)
 
     def stats(self, pairs: int) -> dict:

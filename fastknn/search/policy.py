@@ -4,8 +4,9 @@ A search is exact whatever is decided here; only its time and memory differ. `RU
 It is read from top to bottom, and the first rule that applies to what is known (`Known`) decides:
 
     when     who asks                                   what may be chosen
-    INDEX    `Index`, when it is built, and again       no screen, the direct screen, groups, or
-             as queries come (`growth.py`)              "auto": a trial on a sample chooses
+    INDEX    `Index`, when it is built, and again       no screen, the direct screen, groups, groups
+             as queries come (`growth.py`)              if they are "promising", or "auto": a trial
+                                                        on a sample chooses
     GROUPS   the trial, for rows in groups              how they are compared: by differences, as
                                                         codes ("quantized"), either of them by
                                                         trial, or as without groups ("auto")
@@ -44,24 +45,33 @@ class Limits(NamedTuple):
     differences_width: int = 7
     either_width: int = 31
     projected_width: int = 62
-    # What grouping all rows takes, in seconds: in all, per row and per element; and what a query
-    # takes then, in few columns, whatever the number of rows.
-    group_seconds: float = 5e-3
-    group_seconds_per_row: float = 2e-7
-    group_seconds_per_element: float = 1e-8
-    grouped_query_seconds: float = 2e-6
+    # What grouping all rows takes, in seconds: in all, per row and per element; and what it takes
+    # to see on a sample whether that is promising: in all and per element.
+    group_seconds: float = 1.5e-3
+    group_seconds_per_row: float = 2.5e-7
+    group_seconds_per_element: float = 2e-8
+    look_seconds: float = 3e-3
+    look_seconds_per_element: float = 4e-8
+    looked_rows: int = 8192
+    # What a query takes in groups if few are within reach, whatever the number of rows: in all and
+    # per feature, of which groups take no more account.
+    grouped_query_seconds: float = 1.2e-6
+    grouped_query_seconds_per_feature: float = 0.6e-6
+    grouped_query_features: int = 6
     # Packing all rows takes as long as it saves this number of queries, whatever the width.
     packed_queries: int = 6
-    # Training sets with fewer elements are searched directly: a query takes some ten microseconds.
+    # Training sets with fewer elements get no cascade: a query takes some ten microseconds.
     small_elements: int = 1 << 19
     # What the choice and the building of a screen take, in seconds: in all, per feature and per
     # element of the rows (the benchmark `test_fit`).
     fit_seconds: float = 0.05
     fit_seconds_per_feature: float = 0.7e-3
     fit_seconds_per_element: float = 3e-9
-    # Elements that the direct screen compares per second and thread, and how many of them a row
-    # costs besides its own (8 columns take 0.8 ns per row, 128 take 3.2); the share of that time
-    # which a screen saves (`test_search_*`).
+    # What a query takes at least in the direct screen, for its first candidates; the elements that
+    # it compares per second and thread, and how many of them a row costs besides its own (8
+    # columns take 0.8 ns per row, 128 take 3.2); the share of that time which a screen saves
+    # (`test_search_*`).
+    direct_query_seconds: float = 3e-6
     byte_rate: float = 2.1e11
     float_rate_l1: float = 2.7e10
     float_rate_l2: float = 5e10
@@ -99,6 +109,8 @@ class Known(NamedTuple):
     # Queries that are expected, or came so far. Infinite: as many as any choice needs to pay.
     n_queries: float = math.inf
     n_threads: int = 1
+    # What a query took so far in the direct screen, on one thread; None if that is not known.
+    direct_seconds: float | None = None
 
     @classmethod
     def of(cls, train: np.ndarray, metric: str, **more) -> "Known":
@@ -127,17 +139,22 @@ def _are_bytes(known: Known) -> bool:
 
 def _direct_seconds(known: Known, limits: Limits) -> float:
     """What a query takes that is compared with all rows."""
+    if known.direct_seconds is not None:
+        return known.direct_seconds / known.n_threads
     if _are_bytes(known):
         rate = limits.byte_rate
     elif kernel_metric(known.metric) == "l1":
         rate = limits.float_rate_l1
     else:
         rate = limits.float_rate_l2
-    return known.n_rows * (known.width + limits.row_elements) / (rate * known.n_threads)
+    seconds = known.n_rows * (known.width + limits.row_elements) / rate
+    return (limits.direct_query_seconds + seconds) / known.n_threads
 
 
 def _screen_pays(known: Known, limits: Limits) -> bool:
     """Whether the queries save more time than the choice of a screen takes."""
+    if known.n_elements < limits.small_elements:
+        return False
     cost = (
         limits.fit_seconds
         + limits.fit_seconds_per_feature * known.width
@@ -146,15 +163,24 @@ def _screen_pays(known: Known, limits: Limits) -> bool:
     return limits.saved_share * known.n_queries * _direct_seconds(known, limits) > cost
 
 
-def _groups_pay(known: Known, limits: Limits) -> bool:
-    """Whether the queries save more time than grouping the rows takes."""
+def _groups_pay(known: Known, limits: Limits, looking: float = 0.0) -> bool:
+    """Whether the queries save more time than grouping the rows takes, if few are within reach."""
     cost = (
         limits.group_seconds
         + limits.group_seconds_per_row * known.n_rows
         + limits.group_seconds_per_element * known.n_elements
     )
-    saved = _direct_seconds(known, limits) - limits.grouped_query_seconds
-    return saved > 0 and known.n_queries * saved > cost
+    features = min(known.width, limits.grouped_query_features)
+    seconds = limits.grouped_query_seconds + limits.grouped_query_seconds_per_feature * features
+    saved = _direct_seconds(known, limits) - seconds / known.n_threads
+    return saved > 0 and known.n_queries * saved > cost + looking
+
+
+def _looking_pays(known: Known, limits: Limits) -> bool:
+    """The same, if it has to be seen first whether few are within reach."""
+    looked = min(known.n_rows, limits.looked_rows) * known.width
+    looking = limits.look_seconds + limits.look_seconds_per_element * looked
+    return known.width < limits.projected_width and _groups_pay(known, limits, looking)
 
 
 INDEX, GROUPS, SEARCH = "index", "groups", "search"
@@ -172,13 +198,19 @@ RULES = (
         lambda known, limits: known.width <= limits.grouped_width and _groups_pay(known, limits),
         "groups of rows are left out wherever there are so few features",
     ),
+    Rule(INDEX, "auto", _screen_pays, "so many queries pay for the choice of a screen"),
+    Rule(
+        INDEX,
+        "promising",
+        _looking_pays,
+        "groups would pay, and do not on a sample",
+    ),
     Rule(
         INDEX,
         "direct",
         lambda known, limits: known.n_elements < limits.small_elements,
         "too small for any other to pay",
     ),
-    Rule(INDEX, "auto", _screen_pays, "so many queries pay for the choice of a screen"),
     Rule(
         INDEX,
         "direct",

@@ -35,6 +35,8 @@ class Effort(NamedTuple):
     promising_share: float = 0.35
     # One of so many queries says whether they leave more.
     promising_queries: int = 4
+    # And one of so many whether all rows in groups are quicker than the direct screen.
+    tried_queries: int = 2
     # Tries of each screen, and then of those whose cost is this near to the best.
     first_tries: int = 1
     turns: int = 3
@@ -87,9 +89,12 @@ def choose_screen(
     n_queries = min(effort.n_queries, max(effort.fewest_queries, effort.n_neighbors // k))
     queries = np.ascontiguousarray(train[_places(generator, train, n_queries)])
     known = Known.of(train, metric, k=k)
-    if screen == "grouped" and choose(GROUPS, known).choice != "auto":
-        return _grouped(train, metric, choose(GROUPS, known).choice, n_threads, k, queries, say)
+    within = choose(GROUPS, known).choice
+    if screen == "grouped" and within != "auto":
+        return _grouped(train, metric, within, n_threads, k, queries, say, turns=0)
     rows = np.ascontiguousarray(train[_places(generator, train, effort.n_rows)])
+    if screen == "promising":
+        return _if_promising(train, metric, within, n_threads, k, queries, say, rows, packed)
     say("choosing a screen: neighbors of a sample")
     max_key = _kth_keys(queries, train, metric, k, n_threads, packed)
     say("choosing a screen: fitting proposals")
@@ -128,9 +133,15 @@ def choose_screen(
         grouped = share < effort.promising_share
     if not grouped:
         return Choice(chosen, costs)
-    within = choose(GROUPS, known).choice
     tried = _grouped(
-        train, metric, chosen if within == "auto" else within, n_threads, k, queries, say
+        train,
+        metric,
+        chosen if within == "auto" else within,
+        n_threads,
+        k,
+        queries,
+        say,
+        effort.turns,
     )
     costs = {**costs, **tried.costs}
     if screen == "auto" and costs[tried.name] > costs[chosen.name]:
@@ -146,8 +157,12 @@ def _grouped(
     k: int,
     queries: np.ndarray,
     say: Callable[[str], object],
+    turns: int,
 ) -> Choice:
-    """All rows in groups, compared as `within` says, and what a search takes."""
+    """All rows in groups, compared as `within` says, and what a search takes.
+
+    Without `turns` a single screen is not tried at all.
+    """
     say("choosing a screen: grouping the rows")
     screened, kind = as_screened(train, metric), kernel_metric(metric)
     grouping = Grouping.of(screened, kind, n_threads)
@@ -163,16 +178,53 @@ def _grouped(
         )
         screens = [DIFFERENCES] if within in ("differences", "either") else []
         screens += list(quantized) if within in ("quantized", "either") else []
-    trials = []
-    for screen in screens or [DIFFERENCES]:
-        searcher = Searcher(train, metric, screen, n_threads, grouping=grouping)
-        trials.append(_GroupedTrial(searcher, queries, k))
-    for _ in range(EFFORT.turns):
+    searchers = [
+        Searcher(train, metric, screen, n_threads, grouping=grouping)
+        for screen in screens or [DIFFERENCES]
+    ]
+    if len(searchers) == 1 and not turns:
+        return Choice(searchers[0].screen, {}, searchers[0])
+    trials = [_WholeTrial(searcher, queries, k) for searcher in searchers]
+    for _ in range(turns or EFFORT.turns):
         for trial in trials:
             trial.run(1)
     best = min(trials, key=lambda trial: trial.cost).searcher
     costs = {trial.searcher.name: trial.cost for trial in trials}
     return Choice(best.screen, costs, best)
+
+
+def _if_promising(
+    train: np.ndarray,
+    metric: str,
+    within: str,
+    n_threads: int,
+    k: int,
+    queries: np.ndarray,
+    say: Callable[[str], object],
+    rows: np.ndarray,
+    packed: Searcher | None,
+) -> Choice:
+    """All rows in groups, or the direct screen where a sample of rows says that it is quicker.
+
+    That takes a tenth of the time of a trial of all screens.
+    """
+    direct = screen_of(train, metric)
+    say("choosing a screen: trying groups")
+    some = queries[:: EFFORT.promising_queries]
+    max_key = _kth_keys(some, train, metric, k, n_threads, packed)
+    if _share_within_reach(rows, metric, n_threads, some, max_key, k) >= EFFORT.promising_share:
+        return Choice(direct, {})
+    whole = None if packed is None else packed.packed_as(direct)
+    if whole is None:
+        whole = Searcher(train, metric, direct, n_threads)
+    some = queries[:: EFFORT.tried_queries]
+    trial = _WholeTrial(whole, some, k)
+    trial.run(1)
+    tried = _grouped(train, metric, within, n_threads, k, some, say, turns=1)
+    costs = {direct.name: trial.cost, **tried.costs}
+    if costs[tried.name] > trial.cost:
+        return Choice(direct, costs)
+    return tried._replace(costs=costs)
 
 
 def _share_within_reach(
@@ -279,8 +331,8 @@ class _Trial:
         return float(seconds / len(self.queries) * 1e6)
 
 
-class _GroupedTrial:
-    """What a searcher of all rows in groups takes for sample queries: a search as any other."""
+class _WholeTrial:
+    """What a searcher of all rows takes for sample queries: a search as any other."""
 
     def __init__(self, searcher: Searcher, queries: np.ndarray, k: int) -> None:
         self.searcher, self.queries = searcher, queries
@@ -290,7 +342,8 @@ class _GroupedTrial:
     def run(self, tries: int) -> None:
         for _ in range(tries):
             began = time.perf_counter()
-            for _ in self.searcher.search(self.queries, self.found, iter(())):
+            steps = iter([(0, self.searcher.panels.n_panels)])
+            for _ in self.searcher.search(self.queries, self.found, steps):
                 pass
             self.seconds = min(self.seconds, time.perf_counter() - began)
 

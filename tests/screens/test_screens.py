@@ -602,7 +602,7 @@ class CountedTrial(trial._Trial):
         return 0.0, work, reached == n_panels
 
 
-class CountedGroups(trial._GroupedTrial):
+class CountedGroups(trial._WholeTrial):
     """The same for rows in groups, whose costs are the shares of the rows that are left."""
 
     @property
@@ -618,7 +618,7 @@ class CountedGroups(trial._GroupedTrial):
 def test_knn_and_choice_do_not_depend_on_luck(screen, dtype, metric, monkeypatch):
     """The same sample, the same proposals, the same choice and codes."""
     monkeypatch.setattr(trial, "_Trial", CountedTrial)
-    monkeypatch.setattr(trial, "_GroupedTrial", CountedGroups)
+    monkeypatch.setattr(trial, "_WholeTrial", CountedGroups)
     set_effort(monkeypatch, n_rows=400)  # a part of the rows: which part must not matter
     data, queries = structured(dtype, 800, 64), structured(dtype, 20, 64, seed=5)
     first = Index(data, metric, screen=screen)

@@ -95,7 +95,8 @@ def test_an_index_expects_as_many_queries_as_it_has_rows(monkeypatch):
         return known.n_queries > 900
 
     rules = (
-        rule._replace(applies=pays) if rule.choice == "auto" else rule for rule in policy.RULES
+        rule._replace(applies=pays) if rule.why.startswith("so many queries pay") else rule
+        for rule in policy.RULES
     )
     monkeypatch.setattr(policy, "RULES", tuple(rules))
     assert Index(train)._growth.n_expected == 600
@@ -112,6 +113,42 @@ def test_an_index_expects_as_many_queries_as_it_has_rows(monkeypatch):
         asked.with_screen("auto", expected_queries=2.5)
     other = asked.with_screen("auto")
     assert (other._growth.stage, other._growth.n_expected) == ("direct", 600)
+
+
+@pytest.mark.parametrize("n_rows", [700, 9000])
+@pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
+def test_groups_are_taken_where_a_sample_is_promising(metric, n_rows, monkeypatch):
+    """Rows along a line, and not noise of many columns; and nobody looks for better ones then."""
+    random = np.random.default_rng(0)
+    line = np.outer(np.linspace(1, 50, n_rows), [1, 2, -1, 3, 1, -2, 1]) + np.arange(7)
+    line[:, 3] += np.sin(np.arange(n_rows))
+    noise = random.normal(size=(n_rows, 30))
+    for rows, cascade in ((line, "groups, then direct"), (noise, "direct")):
+        choose_always(monkeypatch, "none")
+        index = Index(rows.astype(np.float32), metric, expected_queries=0)
+        choose_always(monkeypatch, "promising")
+        found = index.search(index.train[:50], 4)
+        assert index._growth.stage == "promising"
+        assert index.cascade.startswith(cascade)
+        choose_always(monkeypatch, "auto")
+        index.search(index.train[:50], 4)
+        assert index._growth.stage == ("auto" if cascade == "direct" else "promising")
+        expected = reference_knn(index.train[:5], index.train, 4, metric)
+        assert_array_equal(found[1][:5], expected[1])
+
+
+def test_what_searches_took_decides_on_the_next_screen():
+    """Not what the policy would guess of the direct screen, once it is known."""
+    train = points(np.float32, 3000, 12)
+    index = growing(train)
+    index.search(train[:100], 2)
+    assert index._growth.stage == "direct"
+    index._growth.took(100, 0.0)
+    index.search(train[:100], 2)
+    assert index._growth.stage == "direct"
+    index._growth.took(100, 10.0)
+    index.search(train[:100], 2)
+    assert index._growth.stage != "direct"
 
 
 @pytest.mark.parametrize("how", ["pickle", "subset", "load"])
@@ -174,7 +211,7 @@ def test_screens_never_go_back(monkeypatch):
     choose_always(monkeypatch, "none")
     index.search(train, 1)
     assert index._growth.stage == "direct"
-    assert growth.STAGES == ("none", "direct", "grouped", "auto")
+    assert growth.STAGES == ("none", "direct", "promising", "grouped", "auto")
 
 
 def test_each_index_has_its_own_lock(monkeypatch):
@@ -224,6 +261,10 @@ def test_the_table_for_an_index(known, choice):
         ({"n_queries": 100_000}, "grouped"),
         ({"n_rows": 1000}, "direct"),
         ({"width": 6}, "auto"),
+        ({"width": 6, "n_queries": 1900}, "promising"),
+        ({"width": 6, "n_queries": 100}, "direct"),
+        ({"width": 6, "n_queries": 100, "direct_seconds": 0.001}, "promising"),
+        ({"width": 70, "n_rows": 5000, "n_queries": 4000}, "direct"),
     ],
 )
 def test_the_table_for_few_columns(known, choice):
