@@ -140,9 +140,9 @@ class Index:
     takes seconds for 50,000 rows of 3,072 bytes.
 
     A pickle holds the rows, the screens and the codes, and nothing that was counted or timed: it is
-    the same before and after any search, and whoever loads it chooses nothing again. Two indices
-    of the same rows are pickled alike if they chose the same screens; the choice depends on the
-    clock where `screen` leaves one.
+    the same before and after a search, unless that search chose a better screen; and whoever loads
+    it chooses nothing again. Two indices of the same rows are pickled alike if they chose the same
+    screens; the choice depends on the clock where `screen` leaves one.
 
     Building holds no copy of the rows besides: what screens compare is made of them a block at a
     time, and tried on a sample of 8,192 rows. Only grouping holds more for a while: coordinates of
