@@ -8,6 +8,7 @@ from fastknn._utils.rows import Rows
 from fastknn.metrics.keys import Keys
 
 # Constants of kernels.h, reservoir.pxi and angles.h.
+BOX_LANES: int
 BYTE_SIGN: int
 CODE_ZERO: int
 DEPTH_LIMIT_BYTES: int

@@ -393,7 +393,8 @@ class Index:
         """Add training rows; they get the next indices.
 
         The screens stay as they were chosen, and only the new rows are encoded. The training
-        rows are copied, so that appending a few at a time costs a copy of all each time.
+        rows are copied, so that appending a few at a time costs a copy of all each time. Rows in
+        groups: the new ones form groups with those that were appended shortly before.
 
         Parameters
         ----------

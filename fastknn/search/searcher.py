@@ -349,23 +349,23 @@ class Searcher:
         Only the new rows are encoded: errors are measured, so bounds hold for rows that the
         map was not made for.
         """
-        more = train[len(self.train) :]
-        screened, added, grouping, measures = as_screened(more, self.metric), [], None, None
+        more, before = train[len(self.train) :], len(self.train)
+        added, grouping, measures, places = [], None, None, None
         if self.grouping is not None:
-            grouping = self.grouping.with_more(screened, n_threads)
-            moved = grouping.numbers[len(self.train) :] - len(self.train)
-            screened = as_screened(more[moved], self.metric)
+            grouping = self.grouping.with_more(as_screened(train, self.metric), n_threads)
+            every = np.concatenate([self.grouping.places, np.arange(before, len(train))])
+            places = every[grouping.numbers]  # of its code: in the old order, or after it
         if self.codes:
-            added = self.screen.encode_rows(screened, n_threads)
+            added = self.screen.encode_rows(as_screened(more, self.metric), n_threads)
         if self.angles:
             own = measured(more, self.metric, n_threads)
             measures = np.concatenate([self.measures_by_number, own])
         codes = [
             _core.CodeRows(
-                np.concatenate([old.codes, new.codes]),
+                _joined(old.codes, new.codes, places),
                 self.screen_metric,
-                np.concatenate([old.scale, new.scale]),
-                np.concatenate([old.error, new.error]),
+                _joined(old.scale, new.scale, places),
+                _joined(old.error, new.error, places),
             )
             for old, new in zip(self.codes, added, strict=True)
         ]
@@ -439,6 +439,12 @@ class Searcher:
             encoded.update(train=self.rows, exact=exactly(queries, self.rows.dtype))
         encoded["by_number"] = self.by_number
         return encoded
+
+
+def _joined(old: np.ndarray, new: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+    """Both, one after the other, and then in an order if there is one."""
+    both = np.concatenate([old, new])
+    return both if places is None else both[places]
 
 
 def _unpickled(train, metric, screen, codes, measures, grouping) -> Searcher:

@@ -312,16 +312,35 @@ def test_copies_appended_and_chosen_rows(metric, tmp_path):
         assert_right(loaded, queries, 9, data)
 
 
-@pytest.mark.parametrize("n", [GROUP - 1, GROUP, 5 * GROUP + 3])
-def test_appended_rows_are_in_boxes_of_their_own(n):
-    data, more = blobs(np.float32, n, 4), blobs(np.float32, 100, 4, seed=1) + np.float32(1000)
-    grouping = Grouping.of(data, "l2", 1).with_more(more, 1)
-    exact = exact_images(grouping.map, np.concatenate([data, more]))[grouping.numbers]
-    assert_array_equal(np.sort(grouping.numbers), np.arange(n + 100))
+@pytest.mark.parametrize("sizes", [(GROUP - 1, 1), (GROUP, 5), (4000, 30, 31, 32, 600), (9000, 1)])
+def test_appended_rows_are_in_boxes_of_their_own(sizes):
+    rows = blobs(np.float32, sum(sizes), 4)
+    rows[sizes[0] :] += np.float32(1000)
+    grouping, n = Grouping.of(rows[: sizes[0]], "l2", 1), sizes[0]
+    first = grouping.numbers
+    for more in sizes[1:]:
+        n += more
+        grouping = grouping.with_more(rows[:n], 1)
+    exact = exact_images(grouping.map, rows)[grouping.numbers]
+    assert_array_equal(np.sort(grouping.numbers), np.arange(n))
     for group, (lower, upper) in enumerate(zip(grouping.lower, grouping.upper, strict=True)):
         rows = exact[group * GROUP : (group + 1) * GROUP]
         assert (lower <= rows.min(axis=0)).all()
         assert (rows.max(axis=0) <= upper).all()
+    if len(grouping.parts) > 1:
+        kept = grouping.parts[1]
+        assert_array_equal(grouping.numbers[:kept], first[:kept])
+
+
+def test_many_small_parts_are_ordered_together():
+    """There are a few parts, and each row is ordered a few times."""
+    rows = blobs(np.float32, 40_000, 3)
+    grouping, ordered_rows = Grouping.of(rows[:20_000], "l2", 1), 0
+    for n in range(20_200, 40_001, 200):
+        grouping = grouping.with_more(rows[:n], 1)
+        ordered_rows += n - grouping.parts[-1]
+        assert len(grouping.parts) <= 7
+    assert ordered_rows <= 12 * 20_000
 
 
 def test_auto_takes_groups_where_they_pay():
