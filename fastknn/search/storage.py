@@ -267,8 +267,8 @@ def _grouping(description: dict, arrays: Arrays) -> Grouping | None:
     _require_permutation(numbers, GROUPS + "numbers")
     n_groups, n_columns = -(-n_rows // _core.GROUP_ROWS), map.widths[0]
     _require(len(map.widths) == 1 and n_columns <= _core.BOX_WIDTH_MAX, "groups are too wide")
-    ends = [_part(own, end, np.float32, n_groups, n_columns) for end in ("lower", "upper")]
-    return Grouping(map, numbers, *ends)
+    lower, upper = (_part(own, end, np.float32, n_groups, n_columns) for end in ("lower", "upper"))
+    return Grouping(map, numbers, lower, upper)
 
 
 # --- Cascades as arrays -----------------------------------------------------------------------
