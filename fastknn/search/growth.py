@@ -68,7 +68,7 @@ class Growth:
         n_queries : int
         seconds : float
         """
-        if self.stage == "direct":
+        if self.stage in ("direct", "promising"):  # with groups, no other stage comes
             with self._lock:
                 self._n_direct += n_queries
                 self._direct_seconds += seconds

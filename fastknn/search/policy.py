@@ -203,7 +203,7 @@ RULES = (
         INDEX,
         "promising",
         _looking_pays,
-        "groups would pay, and do not on a sample",
+        "on a sample, groups leave too many rows",
     ),
     Rule(
         INDEX,
