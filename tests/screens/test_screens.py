@@ -689,6 +689,12 @@ def test_directions_in_bytes_are_exact_and_do_not_stretch():
         # Floats come to the same, up to the loss that they say.
         floats = directions(centered.astype(np.float32))
         assert (np.abs(floats - along).max(axis=1) <= directions.loss() * norm).all()
+        for n in {1, 2, count // 2, count - 1, count}:
+            first = directions.first(n)
+            for one, every in zip(first.of_bytes(rows), (along[:, :n], norm), strict=True):
+                assert_array_equal(one, every)
+            assert_array_equal(first(centered.astype(np.float32)), floats[:, :n])
+            assert first.loss() <= directions.loss()
 
 
 def test_quantize_is_the_rounding_that_it_says():
