@@ -514,16 +514,12 @@ cdef class QueryBlock:
 
         It is estimated from some of the panels or queries.
         """
-        cdef uint64_t total = self.queries.ticks[REFINE] + self.queries.ticks[GROUPS]
-        cdef Py_ssize_t n_stages = self.queries.n_stages + 1, stage
-        for stage in range(n_stages):
-            total += self.queries.ticks[stage]
+        places = [*range(self.queries.n_stages + 1), REFINE, GROUPS]
+        ticks = [self.queries.ticks[<int>place] for place in places]
+        total = sum(ticks)
         if total == 0:  # it was given up before anything was timed
-            return [self.seconds] + n_stages * [0.0] + [0.0]
-        seconds = [self.seconds * self.queries.ticks[stage] / total for stage in range(n_stages)]
-        seconds.append(self.seconds * self.queries.ticks[REFINE] / total)
-        seconds.append(self.seconds * self.queries.ticks[GROUPS] / total)
-        return seconds
+            ticks[0] = total = 1
+        return [self.seconds * tick / total for tick in ticks]
 
     def search(self, Py_ssize_t first, Py_ssize_t last, give_up=None):
         """Bring the best rows up to date with panels first..last-1, in increasing order.

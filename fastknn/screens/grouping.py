@@ -62,10 +62,7 @@ class Grouping:
         map = _fitted_map(rows, metric, np.random.default_rng(seed))
         if map is None:
             return None
-        n_threads = min(n_threads, 1 + len(rows) // ROWS_PER_THREAD)
-        values, errors = _images(map, rows, n_threads)
-        numbers = ordered(values, n_threads)
-        return cls(map, numbers, *_boxes(values, errors[numbers]))
+        return cls(map, *_in_groups(map, rows, n_threads))
 
     @property
     def nbytes(self) -> int:
@@ -114,9 +111,7 @@ class Grouping:
         parts = [*(part for part in parts if part < start), start]
         numbers = np.concatenate([self.numbers[start:], np.arange(before, len(rows))])
         tail = InBlocks(numbers, lambda some: rows[some], rows.shape[1], rows.dtype)
-        values, errors = _images(self.map, tail, n_threads)
-        order = ordered(values, n_threads)
-        lower, upper = _boxes(values, errors[order])
+        order, lower, upper = _in_groups(self.map, tail, n_threads)
         first = start // _core.GROUP_ROWS
         return Grouping(
             self.map,
@@ -234,6 +229,16 @@ def _images(
 
     for_each(some, row_blocks(rows, n_threads), n_threads)
     return values, errors
+
+
+def _in_groups(
+    map: Projection | GroupSums, rows: Rows, n_threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An order in which rows form groups, and the ends of the boxes of these."""
+    n_threads = min(n_threads, 1 + len(rows) // ROWS_PER_THREAD)
+    values, errors = _images(map, rows, n_threads)
+    order = ordered(values, n_threads)
+    return order, *_boxes(values, errors[order])
 
 
 def ordered(values: np.ndarray, n_threads: int) -> np.ndarray:

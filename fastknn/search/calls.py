@@ -28,9 +28,8 @@ def knn(
 
     The same as ``Index(train, metric, expected_k=k, expected_queries=len(queries))`` and its
     `search`. For fewer queries than pay for the choice of a screen it uses the direct screen, and
-    for fewer than 6 none. Choosing
-    pays from about 9,000 queries for 50,000 rows of 3,072 bytes, and from 1,100 queries for 200,000
-    rows of 128 floats under L2, on two threads.
+    for fewer than 6 none. Choosing pays from about 9,000 queries for 50,000 rows of 3,072 bytes,
+    and from 1,100 queries for 200,000 rows of 128 floats under L2, on two threads.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from fastknn.screens.direct import DIFFERENCES, EXPANDED, Direct
 from fastknn.screens.grouping import Grouping
 from fastknn.screens.inputs import as_screened, screened_type
 from fastknn.screens.proposals import propose
-from fastknn.search.policy import GROUPS, Known, choose
+from fastknn.search.policy import GROUPS, LIMITS, Known, choose
 from fastknn.search.searcher import Searcher, screen_of
 
 
@@ -22,7 +22,7 @@ class Effort(NamedTuple):
     """How much is tried."""
 
     # The sample of rows, and the rows of it that are queries.
-    n_rows: int = 8192
+    n_rows: int = LIMITS.looked_rows
     n_queries: int = 256
     # Many neighbors take longer, and of fewer queries say as much: so many neighbors for all
     # queries together, but never fewer queries than this.
