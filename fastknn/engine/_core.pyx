@@ -417,7 +417,8 @@ cdef class QueryBlock:
         cdef Py_ssize_t sizes[14]
         sizes[:] = [
             n * panels.query_bytes, n * 8, tile_scores * 8, tile_scores * 8, n * 8, n * 8, n * 8,
-            n * 4, n * 4, n * 4, n * 4, n * 4, BUNDLE * BOX_LANES * 4,
+            n * 4, n * 4, n * 4, n * 4, n * 4,
+            MAX_BOX_LEVELS * BUNDLE * BOX_LANES * 4 if boxes is not None else 0,
             BUNDLE * panels.query_bytes if boxes is not None else 0]
         cdef char *parts[14]
         cdef Py_ssize_t total = panels.query_bytes
@@ -444,6 +445,8 @@ cdef class QueryBlock:
         queries.walk.packed = parts[13]
         if boxes is not None:
             queries.walk.boxes = &boxes.boxes
+            queries.walk.n_panels = panels.n_panels
+            queries.walk.group_panels = boxes.boxes.group_rows // layout.tile.rows
             queries.walk.points = <float *>address(points)
             queries.walk.errors = <double *>address(point_errors)
             queries.walk.starts = <int64_t *>address(starts)

@@ -6,6 +6,7 @@ cdef extern from *:
     #include <time.h>
 
     #define lowest_bit(bits) __builtin_ctzll(bits)
+    #define count_bits(bits) __builtin_popcountll(bits)
 
     /* Nanoseconds since some moment, for shares of time. */
     static inline uint64_t tick_count(void)
@@ -16,6 +17,7 @@ cdef extern from *:
     }
     """
     int lowest_bit(uint64_t) noexcept nogil
+    int count_bits(uint64_t) noexcept nogil
     uint64_t tick_count() noexcept nogil
 
 
@@ -40,21 +42,24 @@ ctypedef struct TileQueries:
 
 
 cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queries,
-                                  const TileQueries *tile, Py_ssize_t panel,
+                                  const TileQueries *tile, int n_panels, const int64_t *numbers,
                                   uint64_t *candidates) noexcept nogil:
-    """Find the rows of a panel that a tile's queries cannot rule out by their L2 codes."""
-    cdef RowTerms row_terms
-    cdef QueryTerms query_terms
-    row_terms.scale = panels.scale + panel * panels.tile.rows
-    row_terms.energy = panels.energy + panel * panels.tile.rows
-    row_terms.ratio = panels.ratio[panel]
-    query_terms.start = queries.start + tile.first
-    query_terms.scale = queries.code_scale + tile.first
-    query_terms.reach = queries.code_reach + tile.first
-    query_terms.limit = queries.code_limit + tile.first
+    """Find the rows of some panels that a tile's queries cannot rule out by their L2 codes.
+
+    candidates : gets a bit per row for each query of the first panel, then of the second, and so on
+
+    Returns a bit for each of these, of which there are 64 at most.
+    """
+    cdef CodePanels codes
+    cdef QueryTerms terms
+    codes.data, codes.panel_bytes, codes.groups = panels.data, panels.panel_bytes, panels.groups
+    codes.scale, codes.energy, codes.ratio = panels.scale, panels.energy, panels.ratio
+    terms.start = queries.start + tile.first
+    terms.scale = queries.code_scale + tile.first
+    terms.reach = queries.code_reach + tile.first
+    terms.limit = queries.code_limit + tile.first
     return kernels.code_tile(
-        tile.count, panels.groups, tile.packed, panels.data + panel * panels.panel_bytes,
-        &row_terms, &query_terms, candidates)
+        tile.count, tile.packed, &terms, n_panels, numbers, &codes, candidates)
 
 
 cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *queries,
@@ -68,10 +73,11 @@ cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *querie
     Returns a bit per query that has candidates.
     """
     cdef Py_ssize_t first_row = panel * panels.tile.rows
+    cdef int64_t number = panel
     cdef int size = score_bytes(panels)
     if panels.energy != NULL:
         score[0] = NULL
-        return screen_codes(panels, queries, tile, panel, candidates)
+        return screen_codes(panels, queries, tile, 1, &number, candidates)
     score[0] = score_tile(panels, queries, tile.packed, tile.count, panel)
     return kernels.select[panels.scores](
         tile.count, panels.tile.rows, score[0], panels.bias + first_row * size,

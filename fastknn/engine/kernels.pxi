@@ -48,10 +48,13 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef double (*Center)(size_t, const void *, const double *, float, float *) noexcept nogil
     ctypedef void (*Accumulate)(int, const void *, double *) noexcept nogil
 
-    ctypedef struct RowTerms:
+    ctypedef struct CodePanels:
+        const char *data
+        size_t panel_bytes
+        size_t groups
         const float *scale
         const float *energy
-        float ratio
+        const float *ratio
 
     ctypedef struct QueryTerms:
         const int32_t *start
@@ -59,7 +62,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const float *reach
         const float *limit
 
-    ctypedef uint64_t (*CodeTile)(int, size_t, const void *, const void *, const RowTerms *, const QueryTerms *, uint64_t *) noexcept nogil
+    ctypedef uint64_t (*CodeTile)(int, const void *, const QueryTerms *, int, const int64_t *, const CodePanels *, uint64_t *) noexcept nogil
     ctypedef uint64_t (*BoxBounds)(size_t, const float *, const float *, float, float *) noexcept nogil
     ctypedef uint64_t (*ByteDistance)(size_t, const void *, const void *) noexcept nogil
 

@@ -123,6 +123,7 @@ ctypedef struct Walk:
     # Queries as boxes see them (groups.pxi): points, how far they may be off, a group near to each,
     # and the bound beyond which no group is within reach. `boxes` is NULL where rows are not grouped.
     const Boxes *boxes
+    Py_ssize_t n_panels, group_panels  # of all rows, and of a group
     const float *points
     const double *errors
     const int64_t *starts

@@ -133,17 +133,21 @@ typedef uint64_t (*Nearest)(int n, const float *scores, int k);
 typedef double (*Center)(size_t count, const void *values, const double *center, float factor,
                          float *rounded);
 
-/* One tile of an L2 screen: the same candidates, of L2 codes, whose scores need not be kept
- * (derivation: screens/cascade.py). Queries come as the negated values of their codes and rows as
- * bytes, so that start_i + <query_i, row_j> = -D with D the inner product of the codes, and
- *     candidates[i] gets bit j when
+/* An L2 screen of a tile's queries against some panels: the same candidates, of L2 codes, whose
+ * scores need not be kept (derivation: screens/cascade.py). Queries come as the negated values of
+ * their codes and rows as bytes, so that start_i + <query_i, row_j> = -D with D the inner product of
+ * the codes, and of panel numbers[p]
+ *     candidates[p * queries + i] gets bit j when
  *         scale_j (2 scale_i (-D) - 2 reach_i ratio) + energy_j <= limit_i
- * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. */
+ * up to float32 rounding, for which energy and limit make room. The shape is that of the dot. Returns
+ * which of these have a bit, 64 of them at most. */
 typedef struct {
-    const float *scale;
+    const char *data;
+    size_t panel_bytes, groups;
+    const float *scale; /* of all rows, as energy */
     const float *energy;
-    float ratio; /* no row of the panel has an error above ratio * scale_j */
-} RowTerms;
+    const float *ratio; /* per panel: no row of it has an error above ratio * scale_j */
+} CodePanels;
 
 typedef struct {
     const int32_t *start;
@@ -152,8 +156,9 @@ typedef struct {
     const float *limit;
 } QueryTerms;
 
-typedef uint64_t (*CodeTile)(int queries, size_t groups, const void *packed, const void *panel,
-                             const RowTerms *row, const QueryTerms *query, uint64_t *candidates);
+typedef uint64_t (*CodeTile)(int queries, const void *packed, const QueryTerms *query, int n_panels,
+                             const int64_t *numbers, const CodePanels *panels,
+                             uint64_t *candidates);
 
 /* How far a query lies from BOX_LANES boxes, each a range of every coordinate: for one coordinate
  * after the other come the lower ends of all boxes and then their upper ends, on a multiple of
