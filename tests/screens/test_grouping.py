@@ -279,6 +279,16 @@ def test_the_order_of_queries_and_their_blocks_do_not_matter(metric, monkeypatch
 
 
 @both_metrics
+@pytest.mark.parametrize("screen", [DIFFERENCES, "quantized"], ids=["differences", "quantized"])
+@pytest.mark.parametrize("k", [1, 7, 40])
+def test_queries_of_large_groups_are_walked_for_together(metric, screen, k):
+    """Rows as queries: several begin with the same group, and each has neighbors of its own."""
+    data = blobs(np.float32, 1000, 70)
+    index = searched_within_groups(data, metric, screen)
+    assert_right(index, data, k)
+
+
+@both_metrics
 def test_bounds_from_outside(metric):
     data = blobs(np.float32, 2000, 4)
     index = searched_within_groups(data, metric)
