@@ -93,8 +93,13 @@ def sanitizers(session: nox.Session) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, folder / name)
     checks = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
-    session.install(".[test]", "cython>=3.1", "setuptools>=77")
-    session.run("pip", "uninstall", "-q", "-y", "fastknn")
+    about = nox.project.load_toml("pyproject.toml")
+    project = about["project"]
+    session.install(
+        *about["build-system"]["requires"],
+        *project["dependencies"],
+        *project["optional-dependencies"]["test"],
+    )
     session.chdir(folder)
     build = {"FASTKNN_CFLAGS": checks, "FASTKNN_LDFLAGS": "-fsanitize=address,undefined"}
     session.run("python", "setup.py", "-q", "build_ext", "--inplace", env=build)
