@@ -62,6 +62,26 @@ cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queri
         tile.count, tile.packed, &terms, n_panels, numbers, &codes, candidates)
 
 
+cdef inline bint are_screened_together(const PackedRows *panels,
+                                       const Queries *queries) noexcept nogil:
+    """Say whether candidates are all that is needed of some panels, and come without scores."""
+    return panels.energy != NULL or is_refined(queries) and panels.groups <= panels.chunk_groups
+
+
+cdef inline uint64_t screen_panels(const PackedRows *panels, const Queries *queries,
+                                   const TileQueries *tile, int n_panels, const int64_t *numbers,
+                                   uint64_t *candidates) noexcept nogil:
+    """Find the rows of some panels that a tile's queries cannot rule out: as `screen_codes`."""
+    cdef ScorePanels scored
+    if panels.energy != NULL:
+        return screen_codes(panels, queries, tile, n_panels, numbers, candidates)
+    scored.data, scored.panel_bytes, scored.groups = panels.data, panels.panel_bytes, panels.groups
+    scored.bias = panels.bias
+    return panels.tile.screen(
+        tile.count, tile.packed, queries.threshold + tile.first * score_bytes(panels), n_panels,
+        numbers, &scored, candidates)
+
+
 cdef inline uint64_t screen_tile(const PackedRows *panels, const Queries *queries,
                                  const TileQueries *tile, Py_ssize_t panel, uint64_t *candidates,
                                  const char **score) noexcept nogil:

@@ -130,12 +130,12 @@ cdef void search_waiting(const PackedRows *panels, Queries *queries, const TileQ
     waiting.most = min(1 + waiting.turns // TURNS, <int>TOGETHER)
     if timed:
         lap(queries, GROUPS)
-    if panels.energy == NULL:
+    if waiting.turns == 1 or not are_screened_together(panels, queries):
         for i in range(n):
             panel = waiting.panels[i]
             search_tile(panels, queries, bundle, panel, wanted_rows(panels, panel), timed)
         return
-    found = screen_codes(panels, queries, bundle, n, waiting.panels, candidates)
+    found = screen_panels(panels, queries, bundle, n, waiting.panels, candidates)
     if timed:
         lap(queries, 0)
     while found:

@@ -34,6 +34,14 @@ cdef extern from "kernels/kernels.h" nogil:
         F64_SCORES
         LEVELS
 
+    ctypedef struct ScorePanels:
+        const char *data
+        size_t panel_bytes
+        size_t groups
+        const char *bias
+
+    ctypedef uint64_t (*Screen)(int, const void *, const void *, int, const int64_t *, const ScorePanels *, uint64_t *) noexcept nogil
+
     ctypedef struct Tile:
         int queries
         int rows
@@ -41,6 +49,7 @@ cdef extern from "kernels/kernels.h" nogil:
         int query_bytes
         int scores
         void (*tile)(int, size_t, const void *, const void *, void *) noexcept nogil
+        Screen screen
 
     ctypedef void (*Refine)(size_t, const double *, int, const void **, double *) noexcept nogil
     ctypedef uint64_t (*Select)(int, int, const void *, const void *, const void *, uint64_t *) noexcept nogil

@@ -96,6 +96,19 @@ enum { L1 = 0, L2 = 1, DOT = 2 };
 enum { U8 = 0, F32 = 1, F64 = 2, S8 = 3 };
 enum { I32_SCORES = 0, F32_SCORES = 1, F64_SCORES = 2 };
 
+/* A tile's queries against some panels, and a `Select` of their scores, which are not kept: of panel
+ * numbers[p], candidates[p * queries + i] gets bit j when scores[i][j] + bias[j] <= thresholds[i] or
+ * the score overflowed. Returns which of these have a bit, 64 of them at most. */
+typedef struct {
+    const char *data;
+    size_t panel_bytes, groups;
+    const char *bias; /* of all rows, in the type of the scores */
+} ScorePanels;
+
+typedef uint64_t (*Screen)(int queries, const void *packed, const void *thresholds, int n_panels,
+                           const int64_t *numbers, const ScorePanels *panels,
+                           uint64_t *candidates);
+
 /* One kind of tile. Scores by kind:
  *     U8,  L1:  sum |q - x|
  *     U8,  L2:  2 * <QUERY_ZERO - q, x>; with a row's bias  <x, x> - 2 * QUERY_ZERO * sum(x)
@@ -110,6 +123,7 @@ typedef struct {
     int query_bytes; /* size of one packed query element: int8 or int16, or the float itself */
     int scores;      /* I32_SCORES, F32_SCORES or F64_SCORES */
     void (*tile)(int queries, size_t groups, const void *packed, const void *panel, void *scores);
+    Screen screen;
 } Tile;
 
 /* Exact distances of one query to some rows (L2 squared) by the direct formula in float64, each

@@ -262,9 +262,41 @@ _Static_assert(sad_u8_rows % select_i32_lanes == 0 && dot_u8_rows % select_i32_l
 _Static_assert(l1_f32_rows % select_f32_lanes == 0 && l1_f64_rows % select_f64_lanes == 0,
                "the selects of floats take whole vectors");
 
+/* Tiles of several panels, whose scores go no further than to the select. Limit: a store and a load
+ * of each more than the tile and the select; but these are reached once for all panels, which from
+ * outside takes as long as a panel of few columns. */
+#define SCREEN(kind, SCORE, select)                                                        \
+    static uint64_t JOIN(kind, screen)(int queries, const void *packed,                    \
+                                       const void *thresholds, int n_panels,               \
+                                       const int64_t *numbers, const ScorePanels *panels,  \
+                                       uint64_t *candidates)                               \
+    {                                                                                      \
+        enum { rows = JOIN(kind, rows) };                                                  \
+        _Alignas(VECTOR_BYTES) SCORE scores[JOIN(kind, queries) * rows];                   \
+        uint64_t any = 0;                                                                  \
+        for (int p = 0; p < n_panels; p++) {                                               \
+            JOIN(kind, tile)(queries, panels->groups, packed,                              \
+                             panels->data + numbers[p] * panels->panel_bytes, scores);     \
+            any |= select(queries, rows, scores,                                           \
+                          (const SCORE *)panels->bias + numbers[p] * rows, thresholds,     \
+                          candidates + p * queries)                                        \
+                   << p * queries;                                                         \
+        }                                                                                  \
+        return any;                                                                        \
+    }
+
+SCREEN(sad_u8, int32_t, select_i32)
+SCREEN(dot_u8, int32_t, select_i32)
+SCREEN(l1_f32, float, select_f32)
+SCREEN(l2_f32, float, select_f32)
+SCREEN(dot_f32, float, select_f32)
+SCREEN(l1_f64, double, select_f64)
+SCREEN(l2_f64, double, select_f64)
+SCREEN(dot_f64, double, select_f64)
+
 #define TILE_ENTRY(kind, scores)                                                           \
     {JOIN(kind, queries), JOIN(kind, rows), JOIN(kind, group), JOIN(kind, query_bytes), scores, \
-     JOIN(kind, tile)}
+     JOIN(kind, tile), JOIN(kind, screen)}
 
 const Kernels JOIN(fastknn_kernels, LEVEL) = {
     LEVEL_NAME,
