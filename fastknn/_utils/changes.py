@@ -36,7 +36,7 @@ class RowsSample:
         count = min(len(train), ROWS, max(4, BYTES // (train.shape[1] * train.itemsize)))
         if not train.flags.writeable and is_on_disk(train):
             count = 0
-        self.places = np.linspace(0, len(train) - 1, count).astype(np.int64)
+        self.places = np.arange(count) * (len(train) - 1) // max(count - 1, 1)
         self.rows = train.take(self.places, axis=0)
         self.content = self.rows.tobytes()
 
