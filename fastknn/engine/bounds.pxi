@@ -91,17 +91,18 @@ cdef void set_threshold(const PackedRows *panels, Queries *queries,
         if queries.walk.boxes != NULL:
             set_box_limit(queries, query, sqrt(max(limit, 0)) * up if squared else limit)
     else:
-        reach = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
-        if squared:
-            reach = sqrt(reach) * up
-        queries.reach[query] = reach
-        if queries.walk.boxes != NULL:
-            set_box_limit(queries, query, reach)
-        reach = (reach + error) * up
-        if panels.scale != NULL:
-            set_code_threshold(panels, queries, query, reach)
-            return
-        limit = reach * reach if squared else reach
+        limit = (tau + queries.refine_tiny) * (1 + queries.refine_slack) * up
+        # Without any of these e is 0, and squares can be compared without taking roots.
+        if panels.scale != NULL or error != 0 or queries.walk.boxes != NULL:
+            reach = sqrt(limit) * up if squared else limit
+            queries.reach[query] = reach
+            if queries.walk.boxes != NULL:
+                set_box_limit(queries, query, reach)
+            reach = (reach + error) * up
+            if panels.scale != NULL:
+                set_code_threshold(panels, queries, query, reach)
+                return
+            limit = reach * reach if squared else reach
         limit = (limit * (1 + queries.screen_slack) + queries.screen_tiny) * up
     limit -= queries.constant[query]
     if limit != limit:
