@@ -6,7 +6,6 @@ cdef extern from *:
     #include <time.h>
 
     #define lowest_bit(bits) __builtin_ctzll(bits)
-    #define count_bits(bits) __builtin_popcountll(bits)
 
     /* Nanoseconds since some moment, for shares of time. */
     static inline uint64_t tick_count(void)
@@ -17,7 +16,6 @@ cdef extern from *:
     }
     """
     int lowest_bit(uint64_t) noexcept nogil
-    int count_bits(uint64_t) noexcept nogil
     uint64_t tick_count() noexcept nogil
 
 

@@ -115,7 +115,7 @@ ctypedef struct Waiting:
     # Panels of groups that may have a row within reach; how often they were searched, and how many
     # are to be searched together now.
     int n, turns, most
-    int64_t panels[2 * TOGETHER]
+    int64_t panels[2 * TOGETHER]  # a group has fewer than TOGETHER of them
 
 
 cdef void search_waiting(const PackedRows *panels, Queries *queries, const TileQueries *bundle,
@@ -130,6 +130,7 @@ cdef void search_waiting(const PackedRows *panels, Queries *queries, const TileQ
     waiting.most = min(1 + waiting.turns // TURNS, <int>TOGETHER)
     if timed:
         lap(queries, GROUPS)
+    # Of the first group all rows are candidates: their scores say which to refine first.
     if waiting.turns == 1 or not are_screened_together(panels, queries):
         for i in range(n):
             panel = waiting.panels[i]
