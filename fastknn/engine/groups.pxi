@@ -96,11 +96,6 @@ cdef inline void look_into(Queries *queries, const TileQueries *bundle, int leve
     opened.n_left = n
 
 
-cdef inline Py_ssize_t bytes_of_group(const PackedRows *panels,
-                                      const Boxes *boxes) noexcept nogil:
-    return boxes.group_rows // panels.tile.rows * panels.panel_bytes
-
-
 cdef inline void prefetch_within(const Boxes *boxes, int level, const Opened *opened, int first,
                                  int last) noexcept nogil:
     """Ask for what some boxes have in them: those to be visited after `first` others, up to `last`."""
@@ -184,7 +179,7 @@ cdef TileQueries bundle_from(const PackedRows *panels, const Queries *queries, P
     cdef const int64_t *starts = queries.walk.starts
     cdef TileQueries bundle
     cdef int i, most = 1
-    if bytes_of_group(panels, queries.walk.boxes) >= BUNDLED_BYTES:
+    if queries.walk.group_panels * panels.panel_bytes >= BUNDLED_BYTES:
         most = min(<int>BUNDLE, panels.tile.queries)
     bundle.first, bundle.count, bundle.packed = first, 1, packed_tile(panels, queries, first)
     while (bundle.count < most and first + bundle.count < queries.n

@@ -4,7 +4,7 @@
 #
 # Up to SORTED_K rows are kept sorted, the worst first, which is a heap, too: a new one passes half of
 # them in a loop that the processor foresees better than a way through a tree, and at the end there is
-# nothing to sort.
+# nothing to sort. `keep_in_heap` and `sort_heap` go together: what is sifted alone is not sorted.
 
 cdef enum:
     SORTED_K = 16
@@ -110,7 +110,7 @@ cdef void sort_heap(Best *best, Py_ssize_t size) noexcept nogil:
     cdef int64_t row
     cdef Py_ssize_t last
     if size <= SORTED_K:
-        for last in range(size - 1, size // 2 - 1 + size % 2, -1):
+        for last in range(size - 1, (size - 1) // 2, -1):
             swap_places(best, last, size - 1 - last)
         return
     for last in range(size - 1, 0, -1):
