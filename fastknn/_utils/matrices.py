@@ -29,6 +29,9 @@ def as_matrix(array, name: str, check_finite: bool = True) -> np.ndarray:
 
 def as_queries(array, width: int, check_finite: bool = True) -> np.ndarray:
     """Return queries of training rows of this width, as `as_matrix` does; there may be none."""
+    # Most single queries: what follows takes longer than their search.
+    if _is_plain(array, width) and (not check_finite or _is_finite(array)):
+        return array
     return _converted(checked_matrix(array, "queries", check_finite, width, may_be_none=True))
 
 
@@ -50,11 +53,6 @@ def checked_matrix(
     may_be_none : bool
         Whether zero rows are accepted, as they are for queries.
     """
-    # Most single queries: what follows takes longer than their search.
-    if _is_plain(array, width) and (
-        not check_finite or array.dtype.kind != "f" or np.isfinite(array).all()
-    ):
-        return array
     array = as_array(array, name)
     if array.ndim != 2:
         rows, columns = "n_queries" if name == "queries" else "n_rows", width or "width"
@@ -72,13 +70,13 @@ def checked_matrix(
     return array
 
 
-def _is_plain(array, width: int | None) -> bool:
+def _is_plain(array, width: int) -> bool:
     """Whether this is a small ndarray of a type and layout that is searched as it is."""
     return (
         type(array) is np.ndarray
         and array.ndim == 2
         and 0 < array.size <= FEW_ELEMENTS
-        and (width is None or array.shape[1] == width)
+        and array.shape[1] == width
         and array.dtype.char in PLAIN
         and array.dtype.isnative
         and array.flags.carray
@@ -130,6 +128,14 @@ def _converted(array: np.ndarray) -> np.ndarray:
     if not (array.dtype == dtype and array.dtype.isnative and array.flags.aligned and consecutive):
         array = array.astype(dtype, order="C")
     return array
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether all of a few values are surely finite: the fastest way there is.
+
+    A sum of squares is finite only if all of them are; large values are not known to be.
+    """
+    return array.dtype.kind != "f" or math.isfinite(np.vdot(array, array))
 
 
 def _check_finite(array: np.ndarray, name: str) -> None:

@@ -1,7 +1,7 @@
 """Progress of long work: a bar, somebody's own object, or nothing."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TypeAlias
 
 Status = Callable[[str], object]
@@ -52,8 +52,11 @@ def check_progress(progress) -> None:
         raise TypeError(f"progress must be a bool or have an update(n) method, got {progress!r}")
 
 
-@contextmanager
-def show_progress(progress: ProgressArgument, total: int) -> Iterator[Progress]:
+# Of searches that show nothing, most of which are short.
+_NOTHING = nullcontext(Progress(_ignore))
+
+
+def show_progress(progress: ProgressArgument, total: int) -> AbstractContextManager[Progress]:
     """Show how many queries are done, until the block ends.
 
     Parameters
@@ -65,16 +68,18 @@ def show_progress(progress: ProgressArgument, total: int) -> Iterator[Progress]:
     """
     check_progress(progress)
     if progress is None or progress is False:
-        yield Progress(_ignore)
-    elif progress is True:
-        from tqdm.auto import tqdm
+        return _NOTHING
+    return _bar(total) if progress is True else nullcontext(Progress(progress.update))
 
-        with tqdm(total=total, unit=" queries", bar_format=BAR) as bar:
-            yield Progress(
-                bar.update, lambda text: bar.set_description_str(f"{text} ... " if text else "")
-            )
-    else:
-        yield Progress(progress.update)
+
+@contextmanager
+def _bar(total: int) -> Iterator[Progress]:
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit=" queries", bar_format=BAR) as bar:
+        yield Progress(
+            bar.update, lambda text: bar.set_description_str(f"{text} ... " if text else "")
+        )
 
 
 @contextmanager

@@ -10,7 +10,10 @@ import numpy as np
 
 def as_count(value: int, name: str, least: int = 1) -> int:
     """Return ``value`` as an int, if it is an integer of at least ``least``."""
-    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
+    # Asking for a class alone is ten times as fast as for a kind of number.
+    if type(value) is not int and (
+        not isinstance(value, Integral) or isinstance(value, bool | np.bool_)
+    ):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -25,21 +25,21 @@ def warn_of_scales(
     name : str
         Of the queries.
     """
-    are_floats = [rows.dtype.kind == "f" for rows in (queries, train)]
-    if are_floats[0] == are_floats[1] or metric == "correlation" or not len(queries):
+    are_fractions = queries.dtype.kind == "f"
+    if are_fractions == (train.dtype.kind == "f") or metric == "correlation" or not len(queries):
         return
-    fractions, whole = (queries, train) if are_floats[0] else (train, queries)
+    fractions, whole = (queries, train) if are_fractions else (train, queries)
     if not _within_one(fractions[:1]) or not _within_one(_some(fractions)):
         return
     some, largest = _some(fractions), int(_some(whole).max())
     if largest < FAR_BEYOND_ONE or (some == np.rint(some)).all():
         return  # few values, such as counts; or black pixels, zeros and ones
-    if are_floats[0] and not _within_one(queries):
+    if are_fractions and not _within_one(queries):
         return
     low = int(np.floor(some.min()))
     if metric == "cosine" and (low == 0 or _some(whole).min() < 0):
         return  # both from zero on, or both about zero: then only the scale differs
-    of_fractions, of_whole = (name, "train") if are_floats[0] else ("train", name)
+    of_fractions, of_whole = (name, "train") if are_fractions else ("train", name)
     full = 127 if whole.dtype == np.int8 else 255
     warnings.warn(
         f"{fractions.dtype} values from {low} to 1 in {of_fractions} meet {whole.dtype} values up "

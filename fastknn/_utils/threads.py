@@ -131,7 +131,12 @@ def for_each(
     all have ended.
     """
     pending = list(blocks)
-    n_threads = max(1, min(n_threads, len(pending)))
+    n_threads = min(n_threads, len(pending))
+    if n_threads <= 1:
+        for block in pending:
+            for _ in function(block) or ():
+                pass
+        return
     pending.reverse()  # list.pop() takes from the end, and is atomic under the GIL
     failures: list[BaseException] = []
 

@@ -75,10 +75,19 @@ class CodeRows:
     @property
     def nbytes(self) -> int: ...
 
-class QueryBlock:
+class Work:
     screened: int
+    refined: int
+    boxes_compared: int
     seconds: float
     encoding_seconds: float
+    @property
+    def candidates(self) -> list[int]: ...
+    @property
+    def stage_seconds(self) -> list[float]: ...
+
+class QueryBlock:
+    work: Work
     def __init__(
         self,
         panels: Panels,
@@ -100,14 +109,6 @@ class QueryBlock:
         alone: bool = False,
         resume: QueryBlock | None = None,
     ) -> None: ...
-    @property
-    def candidates(self) -> list[int]: ...
-    @property
-    def refined(self) -> int: ...
-    @property
-    def boxes_compared(self) -> int: ...
-    @property
-    def stage_seconds(self) -> list[float]: ...
     def search(self, first: int, last: int, give_up: tuple[int, int, int] | None = None) -> int: ...
     def walk(self, first: int, max_rows: int, few_rows: int) -> tuple[int, bool]: ...
     def refine_nearest(
@@ -148,21 +149,14 @@ def quantize(
     missed: np.ndarray,
     largest: np.ndarray,
 ) -> None: ...
-def project(
+def image(
     rows: np.ndarray,
     mean: np.ndarray,
     largest: float,
-    directions: np.ndarray,
-    points: np.ndarray,
-    norms: np.ndarray,
-) -> None: ...
-def reorder(
-    rows: np.ndarray,
-    mean: np.ndarray,
-    largest: float,
-    order: np.ndarray,
-    points: np.ndarray,
-    sums: np.ndarray,
-) -> None: ...
+    factor: float,
+    least: float,
+    directions: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]: ...
 def reservoir_bytes(k: int, n_rows: int, angles: bool) -> int: ...
 def topk(distances: np.ndarray, values: np.ndarray, indices: np.ndarray) -> int: ...

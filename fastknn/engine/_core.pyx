@@ -41,8 +41,10 @@ from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, ceil, fabs, floor, sqrt
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, int8_t, int16_t, int32_t, int64_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 
 include "kernels.pxi"
 include "layout.pxi"
@@ -258,11 +260,12 @@ cdef class GroupBoxes:
 
         points : ndarray (n, width) of float32, C-contiguous
         """
-        groups, scratch = np.empty(len(points), np.int64), aligned(BOX_LANES, np.float32)
+        cdef Py_ssize_t i, n = len(points)
+        groups = np.empty(n, np.int64)
         cdef int64_t *group = <int64_t *>address(groups)
         cdef const float *point = <float *>address(points)
-        cdef float *bounds = <float *>address(scratch)
-        cdef Py_ssize_t i, n = len(points)
+        cdef char room[BOX_LANES * 4 + VECTOR_BYTES]
+        cdef float *bounds = <float *>next_vector(room)
         with nogil:
             for i in range(n):
                 group[i] = nearest_group(&self.boxes, point + i * self.boxes.width, bounds)
@@ -349,6 +352,47 @@ cdef void fill_stage(Stage *stage, CodeRows row_codes, CodeRows query_codes):
     stage.query_norm = <const int32_t *>address(query_codes.norm)
 
 
+cdef class Work:
+    """What the search of a block of queries did, and the seconds that it took."""
+
+    # (query, row) pairs that the first stage saw, and (query, row) pairs whose exact distance was
+    # computed after the screen; (query, box of a group) pairs that were compared.
+    cdef readonly int64_t screened, refined, boxes_compared
+    cdef readonly double seconds
+    # The seconds that it took to encode the queries; set by the caller that encoded them.
+    cdef public double encoding_seconds
+    cdef Py_ssize_t n_stages
+    cdef int64_t passed[MAX_STAGES]
+    cdef uint64_t ticks[MAX_STAGES + 2]
+
+    cdef void note(self, const Queries *queries, int64_t screened, double seconds) noexcept:
+        """Add what was screened since the last time, in so many seconds; the rest is counted."""
+        self.screened += screened
+        self.seconds += seconds
+        self.refined, self.boxes_compared = queries.refined, queries.walk.n_boxes
+        self.n_stages = queries.n_stages + 1
+        memcpy(self.passed, queries.candidates, sizeof(self.passed))
+        memcpy(self.ticks, queries.ticks, sizeof(self.ticks))
+
+    @property
+    def candidates(self):
+        """The number of (query, row) pairs that each stage of the cascade could not rule out."""
+        return [self.passed[stage] for stage in range(self.n_stages)]
+
+    @property
+    def stage_seconds(self):
+        """The share of `seconds` per stage, then of the refine, and last of the groups.
+
+        It is estimated from some of the panels or queries.
+        """
+        ticks = [self.ticks[stage] for stage in range(self.n_stages)]
+        ticks += [self.ticks[<int>REFINE], self.ticks[<int>GROUPS]]
+        total = sum(ticks)
+        if total == 0:  # it was given up before anything was timed
+            ticks[0] = total = 1
+        return [self.seconds * tick / total for tick in ticks]
+
+
 cdef class QueryBlock:
     """Queries packed against some `Panels`, and the k best rows found so far for each.
 
@@ -393,12 +437,9 @@ cdef class QueryBlock:
 
     cdef Panels panels
     cdef Queries queries
-    cdef object memory, reservoirs
-    # (query, row) pairs that the first stage saw; seconds that `search` took.
-    cdef readonly int64_t screened
-    cdef readonly double seconds
-    # The seconds that it took to encode its queries; set by the caller that encoded them.
-    cdef public double encoding_seconds
+    cdef object given, reservoirs
+    cdef void *memory
+    cdef readonly Work work
 
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, GroupBoxes boxes=None,
@@ -406,10 +447,10 @@ cdef class QueryBlock:
                  bint alone=False, QueryBlock resume=None):
         cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
-        cdef char *given
+        cdef char *first_code
         cdef char *flipped
         cdef Py_ssize_t query
-        self.panels = panels
+        self.panels, self.work = panels, Work()
         queries.n = len(codes)
         queries.together = 1 if alone or boxes is not None else layout.tile.queries
         # One allocation: of many small ones each takes as long as a small search.
@@ -426,14 +467,16 @@ cdef class QueryBlock:
         for place in range(14):
             sizes[place] += -sizes[place] & (VECTOR_BYTES - 1)
             total += sizes[place]
-        memory = aligned(total, np.uint8)
-        parts[0] = address(memory)
+        self.memory = PyMem_RawMalloc(total + VECTOR_BYTES)
+        if self.memory == NULL:
+            raise MemoryError
+        parts[0] = next_vector(<char *>self.memory)
         for place in range(13):
             parts[place + 1] = parts[place] + sizes[place]
         flipped = parts[13] + sizes[13]
-        # The pointers below are into these.
-        self.memory = (memory, errors, scale, train, exact, angles, found, stages, boxes, points,
-                       point_errors, starts)
+        # The pointers below are into these, too.
+        self.given = (errors, scale, train, exact, angles, found, stages, boxes, points,
+                      point_errors, starts)
         queries.packed, queries.threshold, queries.score = parts[0], parts[1], parts[2]
         queries.total = <double *>parts[3]
         queries.constant, queries.reach = <double *>parts[4], <double *>parts[5]
@@ -473,10 +516,10 @@ cdef class QueryBlock:
         queries.n_stages = len(stages)
         for place, (train_codes, query_codes) in enumerate(stages):
             fill_stage(&queries.stages[<int>place], train_codes, query_codes)
-        given = address(codes)
+        first_code = address(codes)
         with nogil:
             if layout.data != NULL:
-                pack_queries(layout, queries, given, flipped)
+                pack_queries(layout, queries, first_code, flipped)
             else:
                 memset(queries.constant, 0, queries.n * sizeof(double))
             measure_slack(layout, queries)
@@ -495,34 +538,10 @@ cdef class QueryBlock:
                 if resume is None:
                     start_keeping(&queries.keeper, query)
                 set_threshold(layout, queries, query)
+        self.work.note(queries, 0, 0)  # a late thread may find nothing to do
 
-    @property
-    def candidates(self):
-        """The number of (query, row) pairs that each stage of the cascade could not rule out."""
-        return [self.queries.candidates[stage] for stage in range(self.queries.n_stages + 1)]
-
-    @property
-    def refined(self):
-        """The number of (query, row) pairs whose exact distance was computed after the screen."""
-        return self.queries.refined
-
-    @property
-    def boxes_compared(self):
-        """The number of (query, box of a group) pairs that were compared."""
-        return self.queries.walk.n_boxes
-
-    @property
-    def stage_seconds(self):
-        """The share of `seconds` per stage, then of the refine, and last of the groups.
-
-        It is estimated from some of the panels or queries.
-        """
-        places = [*range(self.queries.n_stages + 1), REFINE, GROUPS]
-        ticks = [self.queries.ticks[<int>place] for place in places]
-        total = sum(ticks)
-        if total == 0:  # it was given up before anything was timed
-            ticks[0] = total = 1
-        return [self.seconds * tick / total for tick in ticks]
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
 
     def search(self, Py_ssize_t first, Py_ssize_t last, give_up=None):
         """Bring the best rows up to date with panels first..last-1, in increasing order.
@@ -555,8 +574,7 @@ cdef class QueryBlock:
                     break
             take_all_waiting(layout, &self.queries, False)
         n_rows = min(last * layout.tile.rows, layout.n_rows) - first * layout.tile.rows
-        self.screened += self.queries.n * n_rows
-        self.seconds += perf_counter() - began
+        self.work.note(&self.queries, self.queries.n * n_rows, perf_counter() - began)
         return last
 
     def walk(self, Py_ssize_t first, Py_ssize_t max_rows, Py_ssize_t few_rows):
@@ -590,8 +608,7 @@ cdef class QueryBlock:
                 last_timed = query % TIMED_QUERIES
                 if walk.n_rows > (query + TIMED_QUERIES) * few_rows:
                     break
-        self.screened += walk.n_rows - before
-        self.seconds += perf_counter() - began
+        self.work.note(&self.queries, walk.n_rows - before, perf_counter() - began)
         return query, walk.n_rows <= (query + TIMED_QUERIES) * few_rows
 
     def refine_nearest(self, order, groups, Py_ssize_t group_rows, Py_ssize_t n_best):

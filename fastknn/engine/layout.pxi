@@ -10,11 +10,17 @@ cdef inline char *address(object array) except? NULL:
     return first
 
 
+cdef inline char *next_vector(char *memory) noexcept nogil:
+    """Return the first address from `memory` on that vectors can be loaded from."""
+    return memory + (-<size_t>memory & (VECTOR_BYTES - 1))
+
+
 def aligned(count, dtype):
     """Make an uninitialised array that starts on a multiple of VECTOR_BYTES, for vector loads."""
     dtype = np.dtype(dtype)
     memory = np.empty(count * dtype.itemsize + VECTOR_BYTES, np.uint8)
-    cdef Py_ssize_t start = <Py_ssize_t>(-<size_t>address(memory) % VECTOR_BYTES)
+    cdef char *first = address(memory)
+    cdef Py_ssize_t start = next_vector(first) - first
     return memory[start:start + count * dtype.itemsize].view(dtype)
 
 

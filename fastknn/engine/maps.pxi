@@ -97,59 +97,95 @@ cdef inline bint center_row(const given_type *row, const float *mean, Py_ssize_t
     return inside
 
 
-def project(const given_type[:, ::1] rows, const float[::1] mean, double largest,
-            const float[:, ::1] directions, float[:, ::1] points, double[::1] norms):
-    """Project rows about a mean onto a few directions: points = (rows - mean) @ directions.
-
-    In float32; each element is a sum in order of the columns. norms gets those of the centered
-    rows, in float64, and infinity for rows with an element that is not below `largest`: these are
-    taken for the mean.
-
-    rows : ndarray (n, width) of float32, float64 or uint8; directions : (width, n_directions);
-    points : (n, n_directions); norms : (n,)
-    """
-    cdef Py_ssize_t n = rows.shape[0], width = rows.shape[1], n_directions = points.shape[1]
-    cdef Py_ssize_t i, j, p
+cdef void project_rows(const given_type *row, Py_ssize_t n, Py_ssize_t width, const float *mean,
+                       double largest, const float *directions, Py_ssize_t n_directions,
+                       float *centered, float *point, double *norms) noexcept nogil:
     cdef const float *direction
-    cdef float *point
-    cdef float *centered
     cdef double square
     cdef bint inside
-    scratch = np.empty(width, np.float32)
-    centered = <float *>address(scratch)
-    with nogil:
-        for i in range(n):
-            inside = center_row(&rows[i, 0], &mean[0], width, largest, centered)
-            point, direction, square = &points[i, 0], &directions[0, 0], 0
-            memset(point, 0, n_directions * sizeof(float))
-            for j in range(width):
-                square += <double>centered[j] * centered[j]
-                for p in range(n_directions):
-                    point[p] += centered[j] * direction[p]
-                direction += n_directions
-            norms[i] = sqrt(square) if inside else INFINITY
+    cdef Py_ssize_t i, j, p
+    for i in range(n):
+        inside = center_row(row, mean, width, largest, centered)
+        direction, square = directions, 0
+        memset(point, 0, n_directions * sizeof(float))
+        for j in range(width):
+            square += <double>centered[j] * centered[j]
+            for p in range(n_directions):
+                point[p] += centered[j] * direction[p]
+            direction += n_directions
+        norms[i] = sqrt(square) if inside else INFINITY
+        row += width
+        point += n_directions
 
 
-def reorder(const given_type[:, ::1] rows, const float[::1] mean, double largest,
-            const int64_t[::1] order, float[:, ::1] points, double[::1] sums):
-    """Put the columns of rows about a mean into an order: points = (rows - mean)[:, order].
-
-    sums gets those of their magnitudes, in float64, and infinity as for `project`.
-    """
-    cdef Py_ssize_t n = rows.shape[0], width = rows.shape[1], i, j
-    cdef float *centered
+cdef void reorder_rows(const given_type *row, Py_ssize_t n, Py_ssize_t width, const float *mean,
+                       double largest, const int64_t *order, float *centered, float *point,
+                       double *sums) noexcept nogil:
     cdef double total
     cdef bint inside
-    scratch = np.empty(width, np.float32)
-    centered = <float *>address(scratch)
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        inside = center_row(row, mean, width, largest, centered)
+        total = 0
+        for j in range(width):
+            point[j] = centered[order[j]]
+            total += fabs(centered[j])
+        sums[i] = total if inside else INFINITY
+        row += width
+        point += width
+
+
+def image(rows, mean, double largest, double factor, double least, directions=None, order=None):
+    """Compute the images of rows under one of two maps, and how far off each is at most.
+
+    The rows about a mean are projected onto a few directions, or their columns are put into an
+    order. In float32; each element of a projection is a sum in order of the columns.
+
+    rows : ndarray (n, width) of float32, float64 or uint8, C-contiguous
+    mean : (width,) of float32
+    largest : a row with an element that is not below it is taken for the mean, and its error is
+        infinite
+    factor, least : the error is the norm of the centered row, or with an order the sum of its
+        magnitudes, in float64, times `factor`, plus `least`
+    directions : (width, n_directions) of float32; or else
+    order : (width,) of int64
+
+    Returns the images, float32, and the errors, float64.
+    """
+    cdef Py_ssize_t n = rows.shape[0], width = rows.shape[1], i
+    cdef Py_ssize_t n_directions = width if directions is None else directions.shape[1]
+    points, errors = np.empty((n, n_directions), np.float32), np.empty(n)
+    cdef const char *row = address(rows)
+    cdef const float *middle = <float *>address(mean)
+    cdef const float *direction = NULL if directions is None else <float *>address(directions)
+    cdef const int64_t *place = NULL if order is None else <int64_t *>address(order)
+    cdef float *point = <float *>address(points)
+    cdef double *error = <double *>address(errors)
+    cdef float *centered = <float *>malloc(max(1, width) * sizeof(float))
+    cdef int element = ELEMENTS[rows.dtype]
+    if centered == NULL:
+        raise MemoryError
     with nogil:
+        if direction != NULL:
+            if element == F32:
+                project_rows(<const float *>row, n, width, middle, largest, direction,
+                             n_directions, centered, point, error)
+            elif element == F64:
+                project_rows(<const double *>row, n, width, middle, largest, direction,
+                             n_directions, centered, point, error)
+            else:
+                project_rows(<const uint8_t *>row, n, width, middle, largest, direction,
+                             n_directions, centered, point, error)
+        elif element == F32:
+            reorder_rows(<const float *>row, n, width, middle, largest, place, centered, point, error)
+        elif element == F64:
+            reorder_rows(<const double *>row, n, width, middle, largest, place, centered, point, error)
+        else:
+            reorder_rows(<const uint8_t *>row, n, width, middle, largest, place, centered, point, error)
         for i in range(n):
-            inside = center_row(&rows[i, 0], &mean[0], width, largest, centered)
-            total = 0
-            for j in range(width):
-                points[i, j] = centered[order[j]]
-                total += fabs(centered[j])
-            sums[i] = total if inside else INFINITY
+            error[i] = error[i] * factor + least
+        free(centered)
+    return points, errors
 
 
 def quantize(values, slack, double smallest, codes, scale, missed, largest):

@@ -86,7 +86,7 @@ class Grouping:
         step = max(1, BLOCK_ELEMENTS // queries.shape[1])
         if len(queries) <= step:
             points, errors = _image(self.map, queries)
-            return np.ascontiguousarray(points), errors if slack is None else errors + slack
+            return points, errors if slack is None else errors + slack
         parts = [_image(self.map, queries[i : i + step]) for i in range(0, len(queries), step)]
         points, errors = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         return points, errors if slack is None else errors + slack
@@ -172,35 +172,21 @@ def _feature_map(sample: np.ndarray) -> GroupSums:
 
 
 def _image(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images in float32, and how far each lies at most from the exact one; infinite if unknown."""
+    """Images in float32, and how far each lies at most from the exact one; infinite if unknown.
+
+    Two maps are computed in one pass: a projection onto all directions, whose bound is that of
+    `Projection.values`, and features in another order, each a group of its own.
+    """
     rows, stage = np.ascontiguousarray(rows), map.stages[0]
     if isinstance(map, Projection) and isinstance(stage, ProjectionStage) and not stage.rest:
-        points, errors = _rotated(map, rows)
-    elif isinstance(stage, Groups) and len(stage.ends) == len(stage.order):
-        points, errors = _reordered(map.mean, stage, rows)
-    else:
-        points, errors = _mapped(map, rows)
-    errors += UNDERFLOW
-    return points, errors
-
-
-def _rotated(map: Projection, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The image under a projection onto all directions: the same bound as `Projection.values`."""
-    directions = map.directions
-    assert isinstance(directions, Product)
-    points = np.empty((len(rows), directions.width), np.float32)
-    errors = np.empty(len(rows))
-    _core.project(rows, map.mean, LARGEST, directions.matrix, points, errors)
-    errors *= (directions.whole_loss + 4 * U32) * (1 + 4 * U32)
-    return points, errors
-
-
-def _reordered(mean: np.ndarray, stage: Groups, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The image where every feature is a group: features in another order."""
-    points, errors = np.empty(rows.shape, np.float32), np.empty(len(rows))
-    _core.reorder(rows, mean, LARGEST, stage.order, points, errors)
-    errors *= 4.04 * U32
-    return points, errors
+        directions = map.directions
+        assert isinstance(directions, Product)
+        factor = (directions.whole_loss + 4 * U32) * (1 + 4 * U32)
+        return _core.image(rows, map.mean, LARGEST, factor, UNDERFLOW, directions=directions.matrix)
+    if isinstance(stage, Groups) and len(stage.ends) == len(stage.order):
+        return _core.image(rows, map.mean, LARGEST, 4.04 * U32, UNDERFLOW, order=stage.order)
+    points, errors = _mapped(map, rows)
+    return np.ascontiguousarray(points), errors + UNDERFLOW
 
 
 def _mapped(map: Projection | GroupSums, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

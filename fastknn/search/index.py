@@ -629,7 +629,7 @@ class Index:
             leave_out_beyond(max_key, found[0])
 
         self._last = tally, len(queries) * len(self), time.perf_counter() - started
-        if self._growth is not None and searcher is self._searcher:
+        if not grouped and self._growth is not None and searcher is self._searcher:
             self._growth.took(len(queries), tally.seconds)
         return found[0]
 
@@ -729,46 +729,45 @@ def load_index(
 
 
 class _Tally:
-    """What the blocks of a search did, added up; seconds are those of all threads together."""
+    """What the blocks of a search did; it is added up when somebody asks."""
 
     def __init__(self) -> None:
-        self.candidates: list[int] = []
-        self.stage_seconds: list[float] = []
-        self.screened = self.refined = self.given_up = self.groups = 0
-        self.encoding = self.direct = self.seconds = 0.0
+        self._parts: list[list[_core.Work]] = []
 
     def add(self, blocks: "list[_core.QueryBlock]") -> None:
         """Take in one part's blocks: the one it began with, and the direct one it may end with."""
-        first, *others = blocks
-        self.candidates = _added(self.candidates, first.candidates)
-        self.stage_seconds = _added(self.stage_seconds, first.stage_seconds)
-        self.screened += sum(block.screened for block in blocks)
-        self.refined += sum(block.refined for block in blocks)
-        self.given_up += sum(block.screened for block in others)
-        self.groups += sum(block.boxes_compared for block in blocks)
-        self.direct += sum(block.seconds for block in others)
-        self.seconds += sum(block.seconds for block in blocks)
-        self.encoding += sum(block.encoding_seconds for block in blocks)
+        self._parts.append([block.work for block in blocks])
+
+    @property
+    def seconds(self) -> float:
+        """What all blocks took, on all threads together, without their encoding."""
+        return sum(work.seconds for part in self._parts for work in part)
 
     def stats(self, pairs: int) -> dict:
-        """What is counted of so many pairs of a query and a row."""
-        *stages, refine, groups = self.stage_seconds or [0.0, 0.0]  # of no block at all
+        """What is counted of so many pairs of a query and a row; seconds add up over threads."""
+        works = [work for part in self._parts for work in part]
+        firsts = [part[0] for part in self._parts]
+        others = [work for part in self._parts for work in part[1:]]
+        screened = sum(work.screened for work in works)
+        # Of no block at all there are a refine and groups still, which took no time.
+        *stages, refine, groups = _sums([work.stage_seconds for work in firsts]) or [0.0, 0.0]
         return {
-            "groups_compared": self.groups,
-            "rows_skipped": pairs - self.screened,
-            "rows_screened": self.screened,
-            "candidates": self.candidates,
-            "rows_refined": self.refined,
-            "rows_given_up": self.given_up,
+            "groups_compared": sum(work.boxes_compared for work in works),
+            "rows_skipped": pairs - screened,
+            "rows_screened": screened,
+            "candidates": _sums([work.candidates for work in firsts]),
+            "rows_refined": sum(work.refined for work in works),
+            "rows_given_up": sum(work.screened for work in others),
             "stage_seconds": {
-                "encoding": self.encoding,
+                "encoding": sum(work.encoding_seconds for work in works),
                 "groups": groups,
                 **{f"stage {place}": one for place, one in enumerate(stages, start=1)},
                 "refine": refine,
-                "direct": self.direct,
+                "direct": sum(work.seconds for work in others),
             },
         }
 
 
-def _added(left: list, right: list) -> list:
-    return [a + b for a, b in zip(left, right, strict=True)] if left else right
+def _sums(lists: list[list]) -> list:
+    """The sums of the first elements of all lists, of the second, and so on."""
+    return [sum(column) for column in zip(*lists, strict=True)]

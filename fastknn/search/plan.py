@@ -121,6 +121,8 @@ def steps_of(n_queries: int, panels: _core.Panels) -> list[tuple[int, int]]:
 
 def plan_grouped(n_queries: int, n_threads: int) -> list[Part]:
     """Cut a search that leaves groups out into blocks of queries: every query is walked for."""
+    if n_queries <= SIZES.query_block_max and n_threads == 1:  # at once: many are of one query
+        return [Part(slice(0, n_queries), 0, [])]
     n_blocks = -(-n_queries // SIZES.query_block_max)
     n_blocks = min(n_queries, -(-n_blocks // n_threads) * n_threads)
     size = -(-n_queries // n_blocks)

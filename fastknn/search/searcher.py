@@ -300,7 +300,7 @@ class Searcher:
         order, points = self._in_order_of_groups(self._points(queries))
         block = self.block(queries[order], found, max_key[order], grouped=points)
         block.walk(0, len(queries) * len(self.train), len(self.train))
-        return block.screened / (len(queries) * len(self.train))
+        return block.work.screened / (len(queries) * len(self.train))
 
     def order_of(self, queries: np.ndarray, n_threads: int) -> np.ndarray:
         """An order of queries in which those that are near the same groups are together."""
@@ -415,7 +415,7 @@ class Searcher:
             max_key=max_key,
             resume=resume,
         )
-        block.encoding_seconds = time.perf_counter() - began
+        block.work.encoding_seconds = time.perf_counter() - began
         return block
 
     def early_thresholds(

@@ -318,8 +318,8 @@ class _Trial:
         n_panels = self.searcher.panels.n_panels
         reached = block.search(0, n_panels, self.searcher.give_up)
         # One that gave up would have been as slow with the rows that were left.
-        seconds = block.seconds * n_panels / reached
-        return block.encoding_seconds, min(searching, seconds), reached == n_panels
+        seconds = block.work.seconds * n_panels / reached
+        return block.work.encoding_seconds, min(searching, seconds), reached == n_panels
 
     @property
     def cost(self) -> float:

@@ -598,7 +598,7 @@ class CountedTrial(trial._Trial):
         block = self.searcher.block(self.queries, self.found, max_key)
         n_panels = self.searcher.panels.n_panels
         reached = block.search(0, n_panels, self.searcher.give_up)
-        work = float(sum(block.candidates)) * n_panels / reached
+        work = float(sum(block.work.candidates)) * n_panels / reached
         return 0.0, work, reached == n_panels
 
 
