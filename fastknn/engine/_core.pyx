@@ -20,6 +20,7 @@ before it:
     bounds       scores of tiles, thresholds with their slack, later stages
     candidates   which rows are candidates, and their exact keys
     search       the walk: panels, candidates, keeper
+    early        thresholds from the scores of the first panels
     groups       the walk that leaves out whole groups of rows
     near         near rows before the walk, whose keys bound that of the k-th
     ordering     the order of rows in which groups of them lie close together
@@ -56,6 +57,7 @@ include "angles.pxi"
 include "bounds.pxi"
 include "candidates.pxi"
 include "search.pxi"
+include "early.pxi"
 include "groups.pxi"
 include "near.pxi"
 include "ordering.pxi"
@@ -455,25 +457,26 @@ cdef class QueryBlock:
         queries.together = 1 if alone or boxes is not None else layout.tile.queries
         # One allocation: of many small ones each takes as long as a small search.
         cdef Py_ssize_t tile_scores = MAX_TILE_QUERIES * MAX_PANEL_ROWS, n = queries.n
-        cdef Py_ssize_t sizes[14]
+        cdef Py_ssize_t sizes[15]
         sizes[:] = [
             n * panels.query_bytes, n * 8, tile_scores * 8, tile_scores * 8, n * 8, n * 8, n * 8,
             n * 4, n * 4, n * 4, n * 4, n * 4,
             MAX_BOX_LEVELS * BUNDLE * BOX_LANES * 4 if boxes is not None else 0,
-            BUNDLE * panels.query_bytes if boxes is not None else 0]
-        cdef char *parts[14]
+            BUNDLE * panels.query_bytes if boxes is not None else 0,
+            0 if boxes is not None else layout.tile.queries * EARLY_ROWS * 8]
+        cdef char *parts[15]
         cdef Py_ssize_t total = panels.query_bytes
         cdef int place
-        for place in range(14):
+        for place in range(15):
             sizes[place] += -sizes[place] & (VECTOR_BYTES - 1)
             total += sizes[place]
         self.memory = PyMem_RawMalloc(total + VECTOR_BYTES)
         if self.memory == NULL:
             raise MemoryError
         parts[0] = next_vector(<char *>self.memory)
-        for place in range(13):
+        for place in range(14):
             parts[place + 1] = parts[place] + sizes[place]
-        flipped = parts[13] + sizes[13]
+        flipped = parts[14] + sizes[14]
         # The pointers below are into these, too.
         self.given = (errors, scale, train, exact, angles, found, stages, boxes, points,
                       point_errors, starts)
@@ -485,7 +488,7 @@ cdef class QueryBlock:
         queries.code_scale, queries.code_reach = <float *>parts[8], <float *>parts[9]
         queries.code_limit = <float *>parts[10]
         queries.walk.limits, queries.walk.bounds = <float *>parts[11], <float *>parts[12]
-        queries.walk.packed = parts[13]
+        queries.walk.packed, queries.first_scores = parts[13], parts[14]
         if boxes is not None:
             queries.walk.boxes = &boxes.boxes
             queries.walk.n_panels = panels.n_panels
@@ -557,24 +560,40 @@ cdef class QueryBlock:
             `last`, or after how many panels the cascade had ceased to pay: a whole number of the
             largest panels.
         """
-        cdef Py_ssize_t panel
-        cdef GiveUp limits
-        cdef bint may_give_up = give_up is not None
-        limits.window_rows, limits.early_rows_per_neighbor, limits.row_by_row = give_up or (0, 0, 0)
         cdef PackedRows *layout = &self.panels.layout
+        cdef Queries *queries = &self.queries
+        cdef Py_ssize_t panel = first, n, at_once = panels_at_once(layout, queries), turn
+        cdef Py_ssize_t seen = self.work.screened // max(1, queries.n) - first * layout.tile.rows
+        cdef GiveUp limits
+        cdef bint may_give_up = give_up is not None, timed
+        limits.window_rows, limits.early_rows_per_neighbor, limits.row_by_row = give_up or (0, 0, 0)
         began = perf_counter()
-        # Some sixteen panels are timed, or every 64th: reading the clock takes time itself.
-        cdef Py_ssize_t every = min(64, max(1, self.panels.n_panels // 16))
+        # Some sixteen turns are timed, or every 64th panel: reading the clock takes time itself.
+        cdef Py_ssize_t every = min(64 // at_once, max(1, self.panels.n_panels // at_once // 16))
         with nogil:
-            for panel in range(first, last):
-                prefetch_rows(layout, &self.queries, panel + 1)
-                search_panel(layout, &self.queries, panel, panel % every == every // 2)
-                if may_give_up and not pays(layout, &self.queries, panel, &limits):
-                    last = panel + 1
-                    break
-            take_all_waiting(layout, &self.queries, False)
+            if self.work.screened == 0:
+                n = early_panels(layout, queries, last - first)
+                search_first_panels(layout, queries, first, n, every == 1)
+                panel += n
+                queries.rows_seen += n * layout.tile.rows
+            while panel < last:
+                turn, n = panel // at_once, 1
+                if seen + panel * layout.tile.rows >= rows_before_turns(queries):
+                    n = min(last, (turn + 1) * at_once) - panel
+                timed = turn % every == every // 2
+                if n > 1:
+                    search_panels(layout, queries, panel, <int>n, timed)
+                else:
+                    prefetch_rows(layout, queries, panel + 1)
+                    search_panel(layout, queries, panel, timed)
+                while n > 0:
+                    panel += 1
+                    n -= 1
+                    if may_give_up and not pays(layout, queries, panel - 1, &limits):
+                        last = panel + n
+            take_all_waiting(layout, queries, False)
         n_rows = min(last * layout.tile.rows, layout.n_rows) - first * layout.tile.rows
-        self.work.note(&self.queries, self.queries.n * n_rows, perf_counter() - began)
+        self.work.note(queries, queries.n * n_rows, perf_counter() - began)
         return last
 
     def walk(self, Py_ssize_t first, Py_ssize_t max_rows, Py_ssize_t few_rows):

@@ -146,6 +146,12 @@ ctypedef struct Candidate:
     int stage
 
 
+ctypedef fused score_type:
+    int32_t
+    float
+    double
+
+
 ctypedef struct Queries:
     # Some packed queries, and what was found so far for each.
     Py_ssize_t n, n_stages
@@ -161,6 +167,7 @@ ctypedef struct Queries:
     char *threshold
     char *score
     double *total
+    char *first_scores  # of a tile and the first panels (early.pxi)
     double *constant
     # The first stage: how far queries lie from their codes, and (codes only) at what scale.
     const double *errors

@@ -5,12 +5,6 @@ ctypedef fused number:
     double
 
 
-ctypedef fused score_type:
-    int32_t
-    float
-    double
-
-
 cdef inline void write_scores(number *out, const score_type *score, const score_type *bias,
                               int count, double constant, bint root) noexcept nogil:
     cdef int i

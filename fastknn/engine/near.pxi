@@ -68,25 +68,14 @@ cdef void find_near(const PackedRows *panels, Queries *queries, Py_ssize_t query
 cdef void refine_near(const PackedRows *panels, Queries *queries, Py_ssize_t query,
                       const Best *nearest, Py_ssize_t n_best) noexcept nogil:
     """Offer the rows that were found near to a query."""
-    cdef double keys[REFINED_TOGETHER]
-    cdef uint64_t low[REFINED_TOGETHER]
     cdef int64_t rows[REFINED_TOGETHER]
-    cdef int64_t numbers[REFINED_TOGETHER]
-    cdef const int64_t *in_train = rows
     cdef Py_ssize_t place = 0
     cdef int count
-    if queries.by_number:
-        in_train = numbers
-    memset(low, 0, sizeof(low))
     while place < n_best:
         count = 0
         while place < n_best and count < REFINED_TOGETHER:
             if nearest.rows[place] != INT64_MAX:
                 rows[count] = nearest.rows[place]
-                numbers[count] = row_number(panels, rows[count])
                 count += 1
             place += 1
-        queries.refined += count
-        exact_keys(queries, query, count, in_train, threshold_key(&queries.keeper, query), keys,
-                   low)
-        offer(&queries.keeper, query, count, keys, low, numbers)
+        refine_rows(panels, queries, query, count, rows)

@@ -10,6 +10,9 @@ cdef enum:
     # One of so many tiles of a timed panel is timed: of 100 rows, reading the clock for each query
     # took a tenth of the search.
     TIMED_TILES = 8
+    SCREENED_BYTES = 16384  # of panels that a tile is screened against in one call
+    # Rows per neighbor after which that is so: before, thresholds fall fast.
+    SEEN_PER_NEIGHBOR = 4
 
 
 cdef inline int64_t row_number(const PackedRows *panels, Py_ssize_t row) noexcept nogil:
@@ -56,14 +59,39 @@ cdef inline void put_off(const PackedRows *panels, Queries *queries, Py_ssize_t 
         prefetch_some(<const char *>(queries.exact + query * width), width * sizeof(double))
 
 
+cdef inline bint refine_rows(const PackedRows *panels, Queries *queries, Py_ssize_t query, int count,
+                             const int64_t *rows) noexcept nogil:
+    """Compute the keys of some rows, REFINED_TOGETHER at most, and offer them to the keeper.
+
+    Says whether the threshold may have fallen.
+    """
+    cdef double keys[REFINED_TOGETHER]
+    cdef uint64_t low[REFINED_TOGETHER]
+    cdef int64_t numbers[REFINED_TOGETHER]
+    cdef const int64_t *in_train = rows
+    cdef int i
+    if queries.by_number:
+        in_train = numbers
+    for i in range(count):
+        numbers[i], low[i] = row_number(panels, rows[i]), 0
+    queries.refined += count
+    queries.bytes_read += count * queries.train_bytes
+    exact_keys(queries, query, count, in_train, threshold_key(&queries.keeper, query), keys, low)
+    return offer(&queries.keeper, query, count, keys, low, numbers)
+
+
+cdef inline void lower_threshold(const PackedRows *panels, Queries *queries,
+                                 Py_ssize_t query) noexcept nogil:
+    """Set the threshold anew when that of the keeper has fallen, unless `max_key` is lower still."""
+    if threshold_key(&queries.keeper, query) <= queries.max_key[query]:
+        set_threshold(panels, queries, query)
+
+
 cdef void take_waiting(const PackedRows *panels, Queries *queries, bint timed) noexcept nogil:
     """Take the candidate that waited longest through its next stage, or refine and offer it."""
     cdef Candidate candidate = queries.waiting[queries.first_waiting]
     cdef Py_ssize_t query = candidate.query
-    cdef int64_t row = candidate.row, number
-    cdef const int64_t *in_train = &row
-    cdef double key
-    cdef uint64_t low = 0
+    cdef int64_t row = candidate.row
     queries.first_waiting = (queries.first_waiting + 1) % WAITING
     queries.n_waiting -= 1
     if candidate.stage < queries.n_stages:
@@ -72,16 +100,9 @@ cdef void take_waiting(const PackedRows *panels, Queries *queries, bint timed) n
         if timed:
             lap(queries, candidate.stage + 1)
         return
-    number = row_number(panels, row)
-    if queries.by_number:
-        in_train = &number
     queries.candidates[queries.n_stages] += 1
-    queries.refined += 1
-    queries.bytes_read += queries.train_bytes
-    exact_keys(queries, query, 1, in_train,
-               threshold_key(&queries.keeper, query), &key, &low)
-    if offer(&queries.keeper, query, 1, &key, &low, &number):
-        set_threshold(panels, queries, query)
+    if refine_rows(panels, queries, query, 1, &row):
+        lower_threshold(panels, queries, query)
     if timed:
         lap(queries, REFINE)
 
@@ -113,7 +134,6 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
     cdef uint64_t low[REFINED_TOGETHER]
     cdef int64_t rows[REFINED_TOGETHER]
     cdef int64_t numbers[REFINED_TOGETHER]
-    cdef const int64_t *in_train = rows
     cdef int lanes[MAX_PANEL_ROWS]
     cdef int lane, count, place = 0, n
     cdef bint lower = False, refines = is_refined(queries)
@@ -126,9 +146,7 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
         return
     take_all_waiting(panels, queries, timed)  # rows come in order
     memset(low, 0, sizeof(low))
-    if queries.by_number:
-        in_train = numbers
-    elif refines and queries.together == 1:
+    if not queries.by_number and refines and queries.together == 1:
         prefetch_candidates(panels, queries, first_row, candidates)
     candidates = later_stages(queries, query, first_row, candidates, timed)
     n = in_order(panels, queries, candidates, score, first_score, first_row, lanes)
@@ -138,8 +156,8 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
             lane = lanes[place]
             place += 1
             rows[count] = first_row + lane
-            numbers[count] = row_number(panels, first_row + lane)
             if not refines:
+                numbers[count] = row_number(panels, first_row + lane)
                 keys[count] = whole_score(
                     panels, score, first_score + lane, rows[count]) + queries.constant[query]
             elif score != NULL and lower and (
@@ -150,12 +168,11 @@ cdef void keep_candidates(const PackedRows *panels, Queries *queries, Py_ssize_t
             count += 1
         queries.candidates[queries.n_stages] += count
         if refines:
-            queries.refined += count
-            queries.bytes_read += count * queries.train_bytes
-            exact_keys(queries, query, count, in_train, threshold_key(keeper, query), keys, low)
-        lower |= offer(keeper, query, count, keys, low, numbers)
+            lower |= refine_rows(panels, queries, query, count, rows)
+        else:
+            lower |= offer(keeper, query, count, keys, low, numbers)
         if lower and (place == n or refines and threshold_key(keeper, query) < INFINITY):
-            set_threshold(panels, queries, query)
+            lower_threshold(panels, queries, query)
     if timed:
         lap(queries, REFINE)
 
@@ -197,6 +214,58 @@ cdef void search_panel(const PackedRows *panels, Queries *queries, Py_ssize_t pa
         tile.packed = packed_tile(panels, queries, first)
         search_tile(panels, queries, &tile, panel, wanted, now_timed)
         first += tile.count
+
+
+cdef inline Py_ssize_t panels_at_once(const PackedRows *panels,
+                                      const Queries *queries) noexcept nogil:
+    """Say how many panels a tile of queries is screened against in one call.
+
+    Several where they are narrow and of a direct screen: what lies around the kernel takes as long
+    as the kernel then. They are in the L1 cache together, and end where panels of any kind do.
+    """
+    cdef Py_ssize_t unit = max(1, <Py_ssize_t>MAX_PANEL_ROWS // panels.tile.rows), n
+    if panels.scale != NULL or panels.data == NULL or not are_screened_together(panels, queries):
+        return 1
+    n = min(<Py_ssize_t>SCREENED_BYTES // panels.panel_bytes,
+            <Py_ssize_t>MAX_PANEL_ROWS // queries.together)
+    return max(1, n - n % unit)
+
+
+cdef inline Py_ssize_t rows_before_turns(const Queries *queries) noexcept nogil:
+    """Say after how many rows panels may be screened with the thresholds before the first of them."""
+    return max(<Py_ssize_t>MAX_PANEL_ROWS, n_wanted(&queries.keeper)) * SEEN_PER_NEIGHBOR
+
+
+cdef void search_panels(const PackedRows *panels, Queries *queries, Py_ssize_t panel, int n_panels,
+                        bint timed) noexcept nogil:
+    """Screen every query against some panels at once, and offer the candidates."""
+    cdef Py_ssize_t every = TIMED_TILES * queries.together
+    cdef uint64_t candidates[MAX_PANEL_ROWS]
+    cdef int64_t numbers[MAX_PANEL_ROWS]
+    cdef uint64_t found
+    cdef TileQueries tile
+    cdef bint now_timed
+    cdef int i
+    for i in range(n_panels):
+        numbers[i] = panel + i
+    tile.first = 0
+    while tile.first < queries.n:
+        now_timed = timed and tile.first % every == 0
+        if now_timed:
+            queries.last_tick = tick_count()
+        tile.count = <int>min(queries.together, queries.n - tile.first)
+        tile.packed = packed_tile(panels, queries, tile.first)
+        found = screen_panels(panels, queries, &tile, n_panels, numbers, candidates)
+        if now_timed:
+            lap(queries, 0)
+        while found:
+            i = lowest_bit(found)
+            found &= found - 1
+            keep_candidates(
+                panels, queries, tile.first + i % tile.count,
+                numbers[i // tile.count] * panels.tile.rows,
+                candidates[i] & wanted_rows(panels, numbers[i // tile.count]), NULL, 0, now_timed)
+        tile.first += tile.count
 
 
 ctypedef struct GiveUp:

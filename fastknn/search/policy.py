@@ -68,14 +68,14 @@ class Limits(NamedTuple):
     fit_seconds_per_feature: float = 0.7e-3
     fit_seconds_per_element: float = 3e-9
     # What a query takes at least in the direct screen, for its first candidates; the elements that
-    # it compares per second and thread, and how many of them a row costs besides its own (8
-    # columns take 0.8 ns per row, 128 take 3.2); the share of that time which a screen saves
-    # (`test_search_*`).
-    direct_query_seconds: float = 3e-6
+    # it compares per second and thread, and how many of them a row costs besides its own (AVX2, L2:
+    # 2 columns take 0.4 ns per row, 8 take 0.6 and 64 take 1.7); the share of that time which a
+    # screen saves (`test_search_*`).
+    direct_query_seconds: float = 2e-6
     byte_rate: float = 2.1e11
     float_rate_l1: float = 2.7e10
     float_rate_l2: float = 5e10
-    row_elements: int = 24
+    row_elements: int = 18
     saved_share: float = 0.8
     # Rows per neighbor below which no screen pays: it keeps nearly all of the first rows.
     rows_per_neighbor: int = 16

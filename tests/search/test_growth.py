@@ -115,7 +115,7 @@ def test_an_index_expects_as_many_queries_as_it_has_rows(monkeypatch):
     assert (other._growth.stage, other._growth.n_expected) == ("direct", 600)
 
 
-@pytest.mark.parametrize("n_rows", [700, 9000])
+@pytest.mark.parametrize("n_rows", [4000, 9000])
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
 def test_groups_are_taken_where_a_sample_is_promising(metric, n_rows, monkeypatch):
     """Rows along a line, and not noise of many columns; and nobody looks for better ones then."""
@@ -261,7 +261,7 @@ def test_the_table_for_an_index(known, choice):
         ({"n_queries": 100_000}, "grouped"),
         ({"n_rows": 1000}, "direct"),
         ({"width": 6}, "auto"),
-        ({"width": 6, "n_queries": 1900}, "promising"),
+        ({"width": 6, "n_queries": 2600}, "promising"),
         ({"width": 6, "n_queries": 100}, "direct"),
         ({"width": 6, "n_queries": 100, "direct_seconds": 0.001}, "promising"),
         ({"width": 70, "n_rows": 5000, "n_queries": 4000}, "direct"),
