@@ -106,6 +106,7 @@ class QueryBlock:
         point_errors: np.ndarray | None = None,
         starts: np.ndarray | None = None,
         by_number: bool = False,
+        in_sequence: bool = False,
         alone: bool = False,
         resume: QueryBlock | None = None,
     ) -> None: ...

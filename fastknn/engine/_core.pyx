@@ -430,6 +430,8 @@ cdef class QueryBlock:
         A group near to each query (`GroupBoxes.nearest`), with which its search begins.
     by_number : bool, default False
         Whether `train` (and the measures of angles) are in the order of the numbers of `panels`.
+    in_sequence : bool, default False
+        Whether rows that follow each other are near to each other.
     alone : bool, default False
         Pack every query by itself, for `refine_nearest`.
     resume : QueryBlock, optional
@@ -446,7 +448,7 @@ cdef class QueryBlock:
     def __init__(self, Panels panels, codes, *, errors=None, scale=None, stages=(), train=None,
                  exact=None, angles=None, found=None, max_key=None, GroupBoxes boxes=None,
                  points=None, point_errors=None, starts=None, bint by_number=False,
-                 bint alone=False, QueryBlock resume=None):
+                 bint in_sequence=False, bint alone=False, QueryBlock resume=None):
         cdef PackedRows *layout = &panels.layout
         cdef Queries *queries = &self.queries
         cdef char *first_code
@@ -496,7 +498,7 @@ cdef class QueryBlock:
             queries.walk.points = <float *>address(points)
             queries.walk.errors = <double *>address(point_errors)
             queries.walk.starts = <int64_t *>address(starts)
-        queries.by_number = by_number
+        queries.by_number, queries.in_sequence = by_number, in_sequence
         queries.errors = NULL if errors is None else <double *>address(errors)
         queries.scale = NULL if scale is None else <float *>address(scale)
         queries.exact, queries.exact_bytes = NULL, NULL
@@ -573,6 +575,9 @@ cdef class QueryBlock:
         with nogil:
             if self.work.screened == 0:
                 n = early_panels(layout, queries, last - first)
+                if queries.in_sequence:
+                    look_at_spread(layout, queries, first, last, n, every == 1)
+                    n = 0
                 search_first_panels(layout, queries, first, n, every == 1)
                 panel += n
                 queries.rows_seen += n * layout.tile.rows

@@ -10,6 +10,11 @@
 # nearest rows of all lanes are taken. Of 100 rows in 32 lanes these are on an average among the 12
 # nearest for k = 10, and are found without a branch.
 #
+# Where rows that follow each other are near to each other, as in series and sorted tables, the first
+# ones say little about most queries, and the rows come nearer and nearer to the others, so that each
+# of them is refined: 1,600 of 20,000 rows of a random walk, and 7 of the same rows in any order.
+# There, panels that are spread over all rows are looked at, and searched again with the others.
+#
 # Limit: a tile's scores are copied; four operations per row and query, and as many per pair of lanes.
 
 cdef enum:
@@ -21,25 +26,34 @@ cdef enum:
     EARLY_PANELS = 128  # they have eight rows at least
     EARLY_LANES = 64  # half of them for up to EARLY_K / 2 neighbors: `nearest` takes their square
     EARLY_K = 32  # more neighbors would be too many for the lanes
+    # Of n rows of which panels are spread: the square root of so many times n, as a row that is looked
+    # at costs 1 / 40 of a refine, and hardly more than one row of a panel is worth it; and a share of
+    # them at most.
+    SPREAD_ROWS = 640
+    SPREAD_SHARE = 4
 
 
 cdef inline Py_ssize_t early_panels(const PackedRows *panels, const Queries *queries,
                                     Py_ssize_t n_panels) noexcept nogil:
-    """Say how many of the first panels are worth a look at their scores; none of other screens."""
-    cdef Py_ssize_t k = queries.keeper.k, n_rows
+    """Say how many of some panels are worth a look at their scores; none of other screens."""
+    cdef Py_ssize_t k = queries.keeper.k, rows = panels.tile.rows, n_rows
     if (panels.data == NULL or panels.scale != NULL or queries.angles or k > EARLY_K
             or not is_refined(queries)):
         return 0
-    n_rows = min(<Py_ssize_t>EARLY_ROWS, k * EARLY_ROWS_PER_NEIGHBOR)
-    n_panels = min(n_panels, n_rows // panels.tile.rows, EARLY_BYTES // panels.panel_bytes)
-    return n_panels if n_panels * panels.tile.rows >= 2 * k else 0
+    if queries.in_sequence:
+        n_rows = n_panels * rows
+        n_panels = min(<Py_ssize_t>sqrt(SPREAD_ROWS * <double>n_rows), n_rows // SPREAD_SHARE) // rows
+    else:
+        n_rows = min(<Py_ssize_t>EARLY_ROWS, k * EARLY_ROWS_PER_NEIGHBOR)
+        n_panels = min(n_panels, n_rows // rows, EARLY_BYTES // panels.panel_bytes)
+    return n_panels if n_panels * rows >= 2 * k else 0
 
 
 cdef inline float spread_of_scores(const PackedRows *panels) noexcept nogil:
     """Return 1 and by what share of bias and constant a distance may exceed its score.
 
-    Only in the expanded screen is there such a share.     In terms of `expansion_slack`, with m = min(width, 256), M = |q'|**2 + |x'|**2, f the score with
-    its bias b, and c the constant:
+    Only in the expanded screen is there such a share. In terms of `expansion_slack`, with
+    m = min(width, 256), M = |q'|**2 + |x'|**2, f the score with its bias b, and c the constant:
         |q' - x'|**2 <= f + c + M - b - c + (m + 3) u M,    M <= (b + c) (1 + 1.01 (s + 3 u)) + tiny
         |q - x|**2 <= |q' - x'|**2 (1 + u) + 3.01 u M + tiny <= |q' - x'|**2 + 5.2 u M + tiny
     so that |q - x|**2 <= f + c + 3 s (b + c) + tiny, as s >= 13 u. The rest is for the roundings of
@@ -90,41 +104,38 @@ cdef double key_below(const PackedRows *panels, const Queries *queries, Py_ssize
     return (distance * (1 + queries.refine_slack) + queries.refine_tiny) * up * up
 
 
-cdef void set_early_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t query,
-                              const char *score, Py_ssize_t panel_bytes, Py_ssize_t panel,
-                              Py_ssize_t n_panels) noexcept nogil:
-    """Let no row be wanted beyond k rows of some panels, by what scores say of these.
+cdef inline Py_ssize_t lanes_for(Py_ssize_t k) noexcept nogil:
+    return EARLY_LANES if 2 * k > EARLY_K else EARLY_LANES // 2
 
-    score : those of the query and the first of n_panels panels from `panel` on; the next are
-        `panel_bytes` behind them
-    """
-    cdef float smallest[EARLY_LANES]
-    cdef float spread = spread_of_scores(panels), above = -INFINITY
-    cdef double key
-    cdef Py_ssize_t rows = panels.tile.rows, place, row, last, n_rows, size = score_bytes(panels)
-    cdef Py_ssize_t k = queries.keeper.k, n_lanes = EARLY_LANES if 2 * k > EARLY_K else EARLY_LANES // 2
-    cdef Py_ssize_t chunk = min(rows, n_lanes)
-    cdef float *lanes
+
+cdef void note_panel(const PackedRows *panels, const char *score, Py_ssize_t panel,
+                     Py_ssize_t place, float spread, float *smallest,
+                     Py_ssize_t n_lanes) noexcept nogil:
+    """Bring the lanes of a query up to date with its scores of a panel, which is the place-th."""
+    cdef Py_ssize_t rows = panels.tile.rows, row = panel * rows, n_rows, size = score_bytes(panels)
+    cdef Py_ssize_t last = min(row + rows, panels.n_rows), chunk = min(rows, n_lanes)
+    cdef Py_ssize_t lane = place * rows % n_lanes
     cdef const char *bias
-    cdef const char *scores
-    cdef uint64_t nearest
-    for place in range(n_lanes):
-        smallest[place] = INFINITY
-    for place in range(n_panels):
-        row, last = (panel + place) * rows, min((panel + place + 1) * rows, panels.n_rows)
-        scores = score + place * panel_bytes
-        while row < last:
-            n_rows, lanes = min(chunk, last - row), smallest + row % n_lanes
-            bias = panels.bias + row * size
-            if panels.scores == I32_SCORES:
-                note_smallest(<const int32_t *>scores, <const int32_t *>bias, n_rows, spread, lanes)
-            elif panels.scores == F32_SCORES:
-                note_smallest(<const float *>scores, <const float *>bias, n_rows, spread, lanes)
-            else:
-                note_smallest(<const double *>scores, <const double *>bias, n_rows, spread, lanes)
-            row += n_rows
-            scores += n_rows * size
-    nearest = kernels.nearest(<int>n_lanes, smallest, <int>k)
+    cdef float *lanes
+    while row < last:
+        n_rows, lanes = min(chunk, last - row), smallest + lane
+        bias = panels.bias + row * size
+        if panels.scores == I32_SCORES:
+            note_smallest(<const int32_t *>score, <const int32_t *>bias, n_rows, spread, lanes)
+        elif panels.scores == F32_SCORES:
+            note_smallest(<const float *>score, <const float *>bias, n_rows, spread, lanes)
+        else:
+            note_smallest(<const double *>score, <const double *>bias, n_rows, spread, lanes)
+        row += n_rows
+        score += n_rows * size
+
+
+cdef void set_early_threshold(const PackedRows *panels, Queries *queries, Py_ssize_t query,
+                              const float *smallest, Py_ssize_t n_lanes) noexcept nogil:
+    """Let no row be wanted beyond the k-th smallest of the lanes of a query."""
+    cdef uint64_t nearest = kernels.nearest(<int>n_lanes, smallest, <int>queries.keeper.k)
+    cdef float above = -INFINITY
+    cdef double key
     while nearest:
         above = max(above, smallest[lowest_bit(nearest)])
         nearest &= nearest - 1
@@ -132,6 +143,38 @@ cdef void set_early_threshold(const PackedRows *panels, Queries *queries, Py_ssi
     if key < queries.max_key[query]:
         queries.max_key[query] = key
         set_threshold(panels, queries, query)
+
+
+cdef void look_at_spread(const PackedRows *panels, Queries *queries, Py_ssize_t first,
+                         Py_ssize_t last, Py_ssize_t n_panels, bint timed) noexcept nogil:
+    """Look at the scores of n_panels panels that are spread over first..last-1, and refine none."""
+    cdef Py_ssize_t n_lanes = lanes_for(queries.keeper.k), i, place, panel
+    cdef float spread = spread_of_scores(panels)
+    cdef float *smallest = <float *>malloc(queries.n * n_lanes * sizeof(float))
+    cdef TileQueries tile
+    cdef const char *score
+    if smallest == NULL:
+        return  # then more rows are refined
+    for i in range(queries.n * n_lanes):
+        smallest[i] = INFINITY
+    if timed:
+        queries.last_tick = tick_count()
+    for place in range(n_panels):
+        panel = first + (2 * place + 1) * (last - first) // (2 * n_panels)
+        tile.first = 0
+        while tile.first < queries.n:
+            tile.count = <int>min(queries.together, queries.n - tile.first)
+            tile.packed = packed_tile(panels, queries, tile.first)
+            score = score_tile(panels, queries, tile.packed, tile.count, panel)
+            for i in range(tile.count):
+                note_panel(panels, score + i * panels.tile.rows * score_bytes(panels), panel, place,
+                           spread, smallest + (tile.first + i) * n_lanes, n_lanes)
+            tile.first += tile.count
+    for i in range(queries.n):
+        set_early_threshold(panels, queries, i, smallest + i * n_lanes, n_lanes)
+    free(smallest)
+    if timed:
+        lap(queries, 0)
 
 
 cdef void refine_first(const PackedRows *panels, Queries *queries, Py_ssize_t query,
@@ -169,6 +212,9 @@ cdef void search_first_panels(const PackedRows *panels, Queries *queries, Py_ssi
     cdef Py_ssize_t query_bytes = panels.tile.rows * score_bytes(panels), first_row
     cdef uint64_t per_panel[MAX_TILE_QUERIES * EARLY_PANELS]
     cdef uint64_t *candidates
+    cdef float smallest[EARLY_LANES]
+    cdef float spread = spread_of_scores(panels)
+    cdef Py_ssize_t n_lanes = lanes_for(queries.keeper.k)
     cdef TileQueries tile
     cdef const char *score
     cdef bint now_timed
@@ -184,8 +230,12 @@ cdef void search_first_panels(const PackedRows *panels, Queries *queries, Py_ssi
             score = score_tile(panels, queries, tile.packed, tile.count, panel + place)
             memcpy(queries.first_scores + place * bytes, score, bytes)
         for i in range(tile.count):
-            set_early_threshold(panels, queries, first + i, queries.first_scores + i * query_bytes,
-                                bytes, panel, n_panels)
+            for place in range(n_lanes):
+                smallest[place] = INFINITY
+            for place in range(n_panels):
+                note_panel(panels, queries.first_scores + place * bytes + i * query_bytes,
+                           panel + place, place, spread, smallest, n_lanes)
+            set_early_threshold(panels, queries, first + i, smallest, n_lanes)
         for place in range(n_panels):
             first_row = (panel + place) * panels.tile.rows
             candidates = per_panel + place * tile.count

@@ -194,6 +194,7 @@ ctypedef struct Queries:
     bint by_number  # whether `train` is in the caller's order, and not in that of the panels
     Py_ssize_t train_bytes
     double *max_key
+    bint in_sequence  # whether rows that follow each other are near to each other (early.pxi)
     double screen_slack, screen_tiny, refine_slack, refine_tiny
 
 

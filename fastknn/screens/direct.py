@@ -21,6 +21,9 @@ from fastknn.engine import _core
 
 # Rows whose mean the expanded screen is centered on.
 MIDDLE_ROWS = 256
+# Pairs of rows by which it is seen whether they are in sequence, and how far apart others are: the
+# golden ratio, which is no whole number of any periods. And how much nearer the first have to be.
+SEQUENCE_PAIRS, FAR_APART, SEQUENCE_SHARE = 64, 0.381966, 0.5
 
 
 class Direct(NamedTuple):
@@ -79,6 +82,22 @@ def exactly(queries: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Queries as the refine compares them: in float64, but bytes with bytes of their type."""
     alike = queries.dtype == dtype and queries.itemsize == 1
     return np.ascontiguousarray(queries, dtype if alike else np.float64)
+
+
+def are_in_sequence(train: np.ndarray) -> bool:
+    """Whether rows that follow each other are near to each other, as in series and sorted tables.
+
+    That is seen on a few pairs of them and of rows that are far apart: in O(width).
+    """
+    n = len(train)
+    first = np.arange(SEQUENCE_PAIRS) * (n - 1) // SEQUENCE_PAIRS
+    rows = train[first].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        near, far = (
+            np.median(np.abs(rows - train[other]).sum(axis=1))
+            for other in ((first + 1) % n, (first + int(n * FAR_APART)) % n)
+        )
+    return bool(near < SEQUENCE_SHARE * far)
 
 
 def _middle(train: Rows) -> np.ndarray:

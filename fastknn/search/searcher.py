@@ -16,7 +16,7 @@ from fastknn.metrics.angles import (
 from fastknn.metrics.keys import Keys, no_keys
 from fastknn.metrics.names import ANGLES, kernel_metric
 from fastknn.screens.cascade import Cascade, row_blocks
-from fastknn.screens.direct import Direct, direct_screen, exactly
+from fastknn.screens.direct import Direct, are_in_sequence, direct_screen, exactly
 from fastknn.screens.grouping import Grouping
 from fastknn.screens.inputs import as_screened, queries_as_screened, screened_type
 from fastknn.screens.near import NearRows
@@ -25,6 +25,8 @@ from fastknn.search.policy import SEARCH, Known, choose, may_fall_back
 
 # What a row of a group costs, in rows of full tiles: tiles of one query, and little is reused.
 WALK_COST = 8
+# Pairs of a query and a row from which it pays to see whether rows are in sequence: some 25 us.
+SEQUENCE_MATTERS = 200_000
 # Elements that a thread packs at a time.
 PACKED_ELEMENTS = 4_000_000
 
@@ -69,6 +71,7 @@ class Searcher:
         self.angles, self.screen_metric = metric in ANGLES, kernel_metric(metric)
         self.screened_dtype = screened_type(train, metric)
         self._on_disk: bool | None = None
+        self._in_sequence: bool | None = None
         self._ungrouped: Searcher | None = None
         # What the policy said last, and to which k, limits and rules.
         self._decided: tuple[tuple, str] | None = None
@@ -182,6 +185,20 @@ class Searcher:
     def give_up(self) -> tuple[int, int, int] | None:
         """When the engine ends a search that does not pay; None for never."""
         return policy.LIMITS.give_up if self.may_give_up else None
+
+    def _are_in_sequence(self, n_queries: int) -> bool:
+        """Whether rows follow each other that are near to each other, if that matters.
+
+        It does where rows are compared without codes. Searches that take less time than a look at
+        some rows do not ask.
+        """
+        if self.codes or self.angles or not self.panels.packed:
+            return False
+        if self.grouping is not None:
+            return True
+        if self._in_sequence is None and n_queries * len(self.train) >= SEQUENCE_MATTERS:
+            self._in_sequence = are_in_sequence(self.train)
+        return bool(self._in_sequence)
 
     def fallback(self) -> "Searcher":
         """The same rows for the fallback: packed when first asked for, and kept."""
@@ -413,6 +430,7 @@ class Searcher:
             **(grouped or {}),
             found=found,
             max_key=max_key,
+            in_sequence=grouped is None and self._are_in_sequence(len(queries)),
             resume=resume,
         )
         block.work.encoding_seconds = time.perf_counter() - began
