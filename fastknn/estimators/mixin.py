@@ -237,8 +237,10 @@ class FastNeighbors(_Estimator):
 
     def _n_threads(self) -> int | None:
         """`n_jobs`, with scikit-learn's errors."""
+        if self.n_jobs is None:  # which joblib takes longer to say than some searches
+            return None
         effective_n_jobs(self.n_jobs)
-        return None if self.n_jobs is None else int(self.n_jobs)
+        return int(self.n_jobs)
 
     @overload
     def kneighbors(

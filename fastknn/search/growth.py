@@ -1,7 +1,7 @@
 """When an index gets its next screen: once the queries that came pay for it."""
 
 from fastknn._utils.locks import Lock
-from fastknn.search.policy import INDEX, Known, Rule, choose
+from fastknn.search.policy import INDEX, LIMITS, Known, Rule, choose
 
 __all__ = ["Growth"]
 
@@ -29,7 +29,9 @@ class Growth:
     def __init__(self, known: Known) -> None:
         self.rule: Rule = choose(INDEX, known)
         self.n_expected, self.n_queries = known.n_queries, 0
-        self._asked_at, self._is_building, self._lock = known.n_queries, False, Lock()
+        # The policy has nothing for fewer queries than pay for packing the rows.
+        self._asked_at = max(known.n_queries, (LIMITS.packed_queries - 1) / ASK_AGAIN)
+        self._is_building, self._lock = False, Lock()
         # Queries that were searched in the direct screen, and what they took on all threads.
         self._n_direct, self._direct_seconds = 0, 0.0
 

@@ -31,7 +31,7 @@ from fastknn.metrics.keys import (
     merge,
     no_keys,
 )
-from fastknn.metrics.names import metric_name
+from fastknn.metrics.names import ANGLES, metric_name
 from fastknn.search import storage
 from fastknn.search.growth import Growth
 from fastknn.search.plan import Part, pays_threads, plan, plan_grouped, steps_by_block
@@ -178,7 +178,10 @@ class Index:
         expected_queries = _as_expected(expected_queries)
         check_progress(progress)
         metric = metric_name(metric)
-        n_threads = thread_count(n_jobs)
+        check_n_jobs(n_jobs)
+        # Asking takes as long as a small search. For no queries, only what angles need is built.
+        builds = screen != "auto" or expected_queries != 0 or metric in ANGLES
+        n_threads = thread_count(n_jobs) if builds else 1
         train = as_matrix(train, "train", as_flag(check_finite, "check_finite"))
         growth = _growth(train, metric, screen, expected_k, expected_queries, n_threads)
         stage = screen if growth is None else growth.stage

@@ -473,6 +473,8 @@ def _unpickled(train, metric, screen, codes, measures, grouping) -> Searcher:
 
 def pack(panels: _core.Panels, screened: Rows | None, n_threads: int) -> None:
     """Fill all panels, with rows of `screened` where these are made a block at a time."""
+    if not panels.packed:
+        return
     made = screened if isinstance(screened, InBlocks) else None
     elements = PACKED_ELEMENTS if made is None else BLOCK_ELEMENTS
     step, rows = max(1, elements // (panels.width * panels.panel_rows)), panels.panel_rows
@@ -481,7 +483,7 @@ def pack(panels: _core.Panels, screened: Rows | None, n_threads: int) -> None:
         last = min(first + step, panels.n_panels)
         panels.pack(first, last, None if made is None else made[first * rows : last * rows])
 
-    for_each(some, range(0, panels.n_panels if panels.packed else 0, step), n_threads)
+    for_each(some, range(0, panels.n_panels, step), n_threads)
 
 
 def screen_of(train: np.ndarray, metric: str, name: str = "direct") -> Direct:
