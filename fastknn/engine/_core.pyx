@@ -465,7 +465,8 @@ cdef class QueryBlock:
             n * 4, n * 4, n * 4, n * 4, n * 4,
             MAX_BOX_LEVELS * BUNDLE * BOX_LANES * 4 if boxes is not None else 0,
             BUNDLE * panels.query_bytes if boxes is not None else 0,
-            0 if boxes is not None else layout.tile.queries * EARLY_ROWS * 8]
+            0 if boxes is not None or scale is not None else (
+                layout.tile.queries * EARLY_ROWS * score_bytes(layout))]
         cdef char *parts[15]
         cdef Py_ssize_t total = panels.query_bytes
         cdef int place

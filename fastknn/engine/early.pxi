@@ -23,12 +23,12 @@ cdef enum:
     EARLY_ROWS = 1024
     EARLY_ROWS_PER_NEIGHBOR = 128
     EARLY_BYTES = 1 << 20
-    EARLY_PANELS = 128  # they have eight rows at least
+    EARLY_PANELS = 128
     EARLY_LANES = 64  # half of them for up to EARLY_K / 2 neighbors: `nearest` takes their square
     EARLY_K = 32  # more neighbors would be too many for the lanes
-    # Of n rows of which panels are spread: the square root of so many times n, as a row that is looked
-    # at costs 1 / 40 of a refine, and hardly more than one row of a panel is worth it; and a share of
-    # them at most.
+    # Rows of the panels that are spread over n rows: the square root of so many times n. A row that is
+    # looked at costs 1 / 40 of a refine, and the 16 rows of a panel say little more than one of them.
+    # And a share of all rows at most.
     SPREAD_ROWS = 640
     SPREAD_SHARE = 4
 
@@ -45,7 +45,8 @@ cdef inline Py_ssize_t early_panels(const PackedRows *panels, const Queries *que
         n_panels = min(<Py_ssize_t>sqrt(SPREAD_ROWS * <double>n_rows), n_rows // SPREAD_SHARE) // rows
     else:
         n_rows = min(<Py_ssize_t>EARLY_ROWS, k * EARLY_ROWS_PER_NEIGHBOR)
-        n_panels = min(n_panels, n_rows // rows, EARLY_BYTES // panels.panel_bytes)
+        n_panels = min(n_panels, n_rows // rows, EARLY_BYTES // panels.panel_bytes,
+                       <Py_ssize_t>EARLY_PANELS)
     return n_panels if n_panels * rows >= 2 * k else 0
 
 
@@ -199,8 +200,9 @@ cdef void refine_first(const PackedRows *panels, Queries *queries, Py_ssize_t qu
                 lower |= refine_rows(panels, queries, query, count, rows)
                 queries.candidates[0] += count
                 count = 0
-    lower |= refine_rows(panels, queries, query, count, rows)
-    queries.candidates[0] += count
+    if count > 0:
+        lower |= refine_rows(panels, queries, query, count, rows)
+        queries.candidates[0] += count
     if lower:
         lower_threshold(panels, queries, query)
 

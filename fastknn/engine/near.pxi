@@ -78,4 +78,5 @@ cdef void refine_near(const PackedRows *panels, Queries *queries, Py_ssize_t que
                 rows[count] = nearest.rows[place]
                 count += 1
             place += 1
-        refine_rows(panels, queries, query, count, rows)
+        if count > 0:
+            refine_rows(panels, queries, query, count, rows)
