@@ -576,15 +576,15 @@ cdef class QueryBlock:
         with nogil:
             if self.work.screened == 0:
                 n = early_panels(layout, queries, last - first)
-                if queries.in_sequence:
+                if n > 0 and queries.in_sequence:
                     look_at_spread(layout, queries, first, last, n, every == 1)
-                    n = 0
-                search_first_panels(layout, queries, first, n, every == 1)
-                panel += n
-                queries.rows_seen += n * layout.tile.rows
+                elif n > 0:
+                    search_first_panels(layout, queries, first, n, every == 1)
+                    panel += n
+                    queries.rows_seen += n * layout.tile.rows
             while panel < last:
                 turn, n = panel // at_once, 1
-                if seen + panel * layout.tile.rows >= rows_before_turns(queries):
+                if seen + panel * layout.tile.rows >= rows_panel_by_panel(queries):
                     n = min(last, (turn + 1) * at_once) - panel
                 timed = turn % every == every // 2
                 if n > 1:

@@ -39,6 +39,15 @@ ctypedef struct TileQueries:
     const char *packed
 
 
+cdef inline TileQueries tile_from(const PackedRows *panels, const Queries *queries,
+                                  Py_ssize_t first) noexcept nogil:
+    """Return the tile that begins with a query."""
+    cdef TileQueries tile
+    tile.first, tile.count = first, <int>min(queries.together, queries.n - first)
+    tile.packed = packed_tile(panels, queries, first)
+    return tile
+
+
 cdef inline uint64_t screen_codes(const PackedRows *panels, const Queries *queries,
                                   const TileQueries *tile, int n_panels, const int64_t *numbers,
                                   uint64_t *candidates) noexcept nogil:

@@ -149,7 +149,7 @@ cdef void set_early_threshold(const PackedRows *panels, Queries *queries, Py_ssi
 cdef void look_at_spread(const PackedRows *panels, Queries *queries, Py_ssize_t first,
                          Py_ssize_t last, Py_ssize_t n_panels, bint timed) noexcept nogil:
     """Look at the scores of n_panels panels that are spread over first..last-1, and refine none."""
-    cdef Py_ssize_t n_lanes = lanes_for(queries.keeper.k), i, place, panel
+    cdef Py_ssize_t n_lanes = lanes_for(queries.keeper.k), i, place, panel, query
     cdef float spread = spread_of_scores(panels)
     cdef float *smallest = <float *>malloc(queries.n * n_lanes * sizeof(float))
     cdef TileQueries tile
@@ -162,15 +162,14 @@ cdef void look_at_spread(const PackedRows *panels, Queries *queries, Py_ssize_t 
         queries.last_tick = tick_count()
     for place in range(n_panels):
         panel = first + (2 * place + 1) * (last - first) // (2 * n_panels)
-        tile.first = 0
-        while tile.first < queries.n:
-            tile.count = <int>min(queries.together, queries.n - tile.first)
-            tile.packed = packed_tile(panels, queries, tile.first)
+        query = 0
+        while query < queries.n:
+            tile = tile_from(panels, queries, query)
             score = score_tile(panels, queries, tile.packed, tile.count, panel)
             for i in range(tile.count):
                 note_panel(panels, score + i * panels.tile.rows * score_bytes(panels), panel, place,
-                           spread, smallest + (tile.first + i) * n_lanes, n_lanes)
-            tile.first += tile.count
+                           spread, smallest + (query + i) * n_lanes, n_lanes)
+            query += tile.count
     for i in range(queries.n):
         set_early_threshold(panels, queries, i, smallest + i * n_lanes, n_lanes)
     free(smallest)
@@ -221,12 +220,11 @@ cdef void search_first_panels(const PackedRows *panels, Queries *queries, Py_ssi
     cdef const char *score
     cdef bint now_timed
     cdef int i
-    while n_panels > 0 and first < queries.n:
+    while first < queries.n:
         now_timed = timed and first % every == 0
         if now_timed:
             queries.last_tick = tick_count()
-        tile.first, tile.count = first, <int>min(queries.together, queries.n - first)
-        tile.packed = packed_tile(panels, queries, first)
+        tile = tile_from(panels, queries, first)
         bytes = tile.count * query_bytes
         for place in range(n_panels):
             score = score_tile(panels, queries, tile.packed, tile.count, panel + place)

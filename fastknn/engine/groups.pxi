@@ -116,8 +116,6 @@ ctypedef struct Waiting:
 cdef void search_waiting(const PackedRows *panels, Queries *queries, const TileQueries *bundle,
                          Waiting *waiting, bint timed) noexcept nogil:
     """Search the panels that wait."""
-    cdef uint64_t candidates[2 * TOGETHER * BUNDLE]
-    cdef uint64_t found
     cdef int64_t panel
     cdef int i, n = waiting.n
     waiting.n = 0
@@ -131,15 +129,7 @@ cdef void search_waiting(const PackedRows *panels, Queries *queries, const TileQ
             panel = waiting.panels[i]
             search_tile(panels, queries, bundle, panel, wanted_rows(panels, panel), timed)
         return
-    found = screen_panels(panels, queries, bundle, n, waiting.panels, candidates)
-    if timed:
-        lap(queries, 0)
-    while found:
-        i = lowest_bit(found)
-        found &= found - 1
-        panel = waiting.panels[i // bundle.count]
-        keep_candidates(panels, queries, bundle.first + i % bundle.count, panel * panels.tile.rows,
-                        candidates[i] & wanted_rows(panels, panel), NULL, 0, timed)
+    search_together(panels, queries, bundle, n, waiting.panels, timed)
 
 
 cdef inline void add_group(const PackedRows *panels, Queries *queries, const TileQueries *bundle,

@@ -97,42 +97,33 @@ cdef inline bint center_row(const given_type *row, const float *mean, Py_ssize_t
     return inside
 
 
-cdef void project_rows(const given_type *row, Py_ssize_t n, Py_ssize_t width, const float *mean,
-                       double largest, const float *directions, Py_ssize_t n_directions,
-                       float *centered, float *point, double *norms) noexcept nogil:
+cdef void image_rows(const given_type *row, Py_ssize_t n, Py_ssize_t width, const float *mean,
+                     double largest, const float *directions, Py_ssize_t n_directions,
+                     const int64_t *order, float *centered, float *point,
+                     double *norms) noexcept nogil:
+    """Compute images and norms as `image` does: with directions, or with an order if they are NULL."""
     cdef const float *direction
-    cdef double square
+    cdef double norm
     cdef bint inside
     cdef Py_ssize_t i, j, p
     for i in range(n):
         inside = center_row(row, mean, width, largest, centered)
-        direction, square = directions, 0
-        memset(point, 0, n_directions * sizeof(float))
-        for j in range(width):
-            square += <double>centered[j] * centered[j]
-            for p in range(n_directions):
-                point[p] += centered[j] * direction[p]
-            direction += n_directions
-        norms[i] = sqrt(square) if inside else INFINITY
+        direction, norm = directions, 0
+        if directions == NULL:
+            for j in range(width):
+                point[j] = centered[order[j]]
+                norm += fabs(centered[j])
+        else:
+            memset(point, 0, n_directions * sizeof(float))
+            for j in range(width):
+                norm += <double>centered[j] * centered[j]
+                for p in range(n_directions):
+                    point[p] += centered[j] * direction[p]
+                direction += n_directions
+            norm = sqrt(norm)
+        norms[i] = norm if inside else INFINITY
         row += width
         point += n_directions
-
-
-cdef void reorder_rows(const given_type *row, Py_ssize_t n, Py_ssize_t width, const float *mean,
-                       double largest, const int64_t *order, float *centered, float *point,
-                       double *sums) noexcept nogil:
-    cdef double total
-    cdef bint inside
-    cdef Py_ssize_t i, j
-    for i in range(n):
-        inside = center_row(row, mean, width, largest, centered)
-        total = 0
-        for j in range(width):
-            point[j] = centered[order[j]]
-            total += fabs(centered[j])
-        sums[i] = total if inside else INFINITY
-        row += width
-        point += width
 
 
 def image(rows, mean, double largest, double factor, double least, directions=None, order=None):
@@ -166,22 +157,15 @@ def image(rows, mean, double largest, double factor, double least, directions=No
     if centered == NULL:
         raise MemoryError
     with nogil:
-        if direction != NULL:
-            if element == F32:
-                project_rows(<const float *>row, n, width, middle, largest, direction,
-                             n_directions, centered, point, error)
-            elif element == F64:
-                project_rows(<const double *>row, n, width, middle, largest, direction,
-                             n_directions, centered, point, error)
-            else:
-                project_rows(<const uint8_t *>row, n, width, middle, largest, direction,
-                             n_directions, centered, point, error)
-        elif element == F32:
-            reorder_rows(<const float *>row, n, width, middle, largest, place, centered, point, error)
+        if element == F32:
+            image_rows(<const float *>row, n, width, middle, largest, direction, n_directions, place,
+                       centered, point, error)
         elif element == F64:
-            reorder_rows(<const double *>row, n, width, middle, largest, place, centered, point, error)
+            image_rows(<const double *>row, n, width, middle, largest, direction, n_directions, place,
+                       centered, point, error)
         else:
-            reorder_rows(<const uint8_t *>row, n, width, middle, largest, place, centered, point, error)
+            image_rows(<const uint8_t *>row, n, width, middle, largest, direction, n_directions, place,
+                       centered, point, error)
         for i in range(n):
             error[i] = error[i] * factor + least
         free(centered)

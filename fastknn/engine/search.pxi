@@ -11,7 +11,7 @@ cdef enum:
     # took a tenth of the search.
     TIMED_TILES = 8
     SCREENED_BYTES = 16384  # of panels that a tile is screened against in one call
-    # Rows per neighbor after which that is so: before, thresholds fall fast.
+    # Rows per neighbor from which on that is so (`rows_panel_by_panel`).
     SEEN_PER_NEIGHBOR = 4
 
 
@@ -210,8 +210,7 @@ cdef void search_panel(const PackedRows *panels, Queries *queries, Py_ssize_t pa
                 panels, queries, first, panel * panels.tile.rows, wanted, NULL, 0, now_timed)
             first += 1
             continue
-        tile.first, tile.count = first, <int>min(queries.together, queries.n - first)
-        tile.packed = packed_tile(panels, queries, first)
+        tile = tile_from(panels, queries, first)
         search_tile(panels, queries, &tile, panel, wanted, now_timed)
         first += tile.count
 
@@ -231,41 +230,48 @@ cdef inline Py_ssize_t panels_at_once(const PackedRows *panels,
     return max(1, n - n % unit)
 
 
-cdef inline Py_ssize_t rows_before_turns(const Queries *queries) noexcept nogil:
-    """Say after how many rows panels may be screened with the thresholds before the first of them."""
+cdef inline Py_ssize_t rows_panel_by_panel(const Queries *queries) noexcept nogil:
+    """Say how many rows are screened panel by panel first, while thresholds fall fast."""
     return max(<Py_ssize_t>MAX_PANEL_ROWS, n_wanted(&queries.keeper)) * SEEN_PER_NEIGHBOR
+
+
+cdef void search_together(const PackedRows *panels, Queries *queries, const TileQueries *tile,
+                          int n_panels, const int64_t *numbers, bint timed) noexcept nogil:
+    """Screen a tile of queries against some panels in one call, and offer the candidates.
+
+    There is a bit for each query and panel: MAX_PANEL_ROWS of them at most.
+    """
+    cdef uint64_t candidates[MAX_PANEL_ROWS]
+    cdef uint64_t found = screen_panels(panels, queries, tile, n_panels, numbers, candidates)
+    cdef int64_t panel
+    cdef int i
+    if timed:
+        lap(queries, 0)
+    while found:
+        i = lowest_bit(found)
+        found &= found - 1
+        panel = numbers[i // tile.count]
+        keep_candidates(panels, queries, tile.first + i % tile.count, panel * panels.tile.rows,
+                        candidates[i] & wanted_rows(panels, panel), NULL, 0, timed)
 
 
 cdef void search_panels(const PackedRows *panels, Queries *queries, Py_ssize_t panel, int n_panels,
                         bint timed) noexcept nogil:
     """Screen every query against some panels at once, and offer the candidates."""
-    cdef Py_ssize_t every = TIMED_TILES * queries.together
-    cdef uint64_t candidates[MAX_PANEL_ROWS]
+    cdef Py_ssize_t first = 0, every = TIMED_TILES * queries.together
     cdef int64_t numbers[MAX_PANEL_ROWS]
-    cdef uint64_t found
     cdef TileQueries tile
     cdef bint now_timed
     cdef int i
     for i in range(n_panels):
         numbers[i] = panel + i
-    tile.first = 0
-    while tile.first < queries.n:
-        now_timed = timed and tile.first % every == 0
+    while first < queries.n:
+        now_timed = timed and first % every == 0
         if now_timed:
             queries.last_tick = tick_count()
-        tile.count = <int>min(queries.together, queries.n - tile.first)
-        tile.packed = packed_tile(panels, queries, tile.first)
-        found = screen_panels(panels, queries, &tile, n_panels, numbers, candidates)
-        if now_timed:
-            lap(queries, 0)
-        while found:
-            i = lowest_bit(found)
-            found &= found - 1
-            keep_candidates(
-                panels, queries, tile.first + i % tile.count,
-                numbers[i // tile.count] * panels.tile.rows,
-                candidates[i] & wanted_rows(panels, numbers[i // tile.count]), NULL, 0, now_timed)
-        tile.first += tile.count
+        tile = tile_from(panels, queries, first)
+        search_together(panels, queries, &tile, n_panels, numbers, now_timed)
+        first += tile.count
 
 
 ctypedef struct GiveUp:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import all_dtypes, assert_same, both_metrics, grid, points
+from cases import METRICS, all_dtypes, assert_same, both_metrics, grid, points
 from numpy.testing import assert_array_equal
 
 from fastknn import Index
@@ -10,7 +10,6 @@ from fastknn.reference import reference_knn
 from fastknn.screens.direct import are_in_sequence
 from fastknn.search import searcher
 
-METRICS = ("l1", "l2")
 # Around what a lane, a panel and all lanes hold, and where k begins to be too large.
 KS = (1, 2, 15, 16, 17, 32, 33)
 
